@@ -1,0 +1,343 @@
+"""The algebra of features: what the state must answer, and how a column is computed from the answers.
+
+A `Slot` is one number that the state keeps for an entity; the store answers them as exact float64
+(UNKNOWN = -1 where there is nothing to say). A `Feature` names the slots that it needs and turns a
+`Frame` of them into one column. The functions below build features; a feature's name derives from its
+definition. Only +, -, *, / and sqrt are used: IEEE 754 rounds these alike whatever the batch, so a
+vector is the same bytes alone or among a thousand.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.transaction import Transaction
+from features.windows import HOUR, SECOND
+
+Column = NDArray[np.float64]
+
+UNKNOWN = -1.0
+"""The store's word for "nothing known"; no count, sum or time is negative."""
+
+COUNT_MAX = float(2**32 - 1)
+EXACT_MAX = float(2**53)
+"""Counts saturate at 32 bits; sums and squares at the last integer that float64 holds exactly."""
+
+LOCAL_OFFSET = -3 * HOUR
+"""America/Sao_Paulo: UTC-3 all year since daylight saving ended (Decree 9.772/2019), before Pix began."""
+
+
+class Slot(NamedTuple):
+    """One number of an entity's state.
+
+    stat: `last`, `first` (ms), `count`, `sum` (centavos), `squares` (whole reais squared), `max`
+    (centavos), `distinct` (counterparties), `open`, `confirmed` (fraud reports).
+    """
+
+    entity: str
+    stat: str
+    window: str = ""
+    delayed: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A batch on its way to vectors: the state's answers and the transactions' own fields."""
+
+    slots: NDArray[np.float64]
+    """(n, slots), in the catalog's slot order."""
+    transactions: Sequence[Transaction]
+    index: dict[Slot, int]
+
+    def slot(self, slot: Slot) -> Column:
+        column: Column = self.slots[:, self.index[slot]]
+        return column
+
+    def field(self, name: str) -> list[object]:
+        return [getattr(transaction, name) for transaction in self.transactions]
+
+    @property
+    def time(self) -> Column:
+        """Event time in ms."""
+        return np.array([t.occurred_at for t in self.transactions], dtype=np.float64)
+
+    @property
+    def amount(self) -> Column:
+        """Amount in BRL."""
+        return np.array([t.amount for t in self.transactions], dtype=np.float64) / 100.0
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the vector."""
+
+    name: str
+    meaning: str
+    unit: str
+    reason: str
+    """The reason code that this feature speaks for (`stream/policy.py` has the words)."""
+    read: Callable[[Frame], Column]
+    needs: tuple[Slot, ...] = ()
+
+
+def known(column: Column) -> Column:
+    """UNKNOWN becomes NaN."""
+    return np.where(column == UNKNOWN, np.nan, column)
+
+
+def ratio(above: Column, below: Column) -> Column:
+    """above / below; NaN where below is 0 or unknown."""
+    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+
+
+def _suffix(window: str, delayed: bool) -> str:
+    return f"{window}_delayed" if delayed else window
+
+
+def count(entity: str, window: str, reason: str, *, delayed: bool = False) -> Feature:
+    slot = Slot(entity, "count", window, delayed)
+    when = ", one report delay earlier" if delayed else ""
+    return Feature(
+        f"{entity}_count_{_suffix(window, delayed)}",
+        f"payments of this {entity} in the last {window}{when}",
+        "payments",
+        reason,
+        lambda frame: known(frame.slot(slot)),
+        (slot,),
+    )
+
+
+def total(entity: str, window: str, reason: str) -> Feature:
+    slot = Slot(entity, "sum", window)
+    return Feature(
+        f"{entity}_sum_{window}",
+        f"amount paid by or to this {entity} in the last {window}",
+        "BRL",
+        reason,
+        lambda frame: known(frame.slot(slot)) / 100.0,
+        (slot,),
+    )
+
+
+def largest(entity: str, window: str, reason: str) -> Feature:
+    slot = Slot(entity, "max", window)
+    return Feature(
+        f"{entity}_max_{window}",
+        f"largest payment of this {entity} in the last {window}",
+        "BRL",
+        reason,
+        lambda frame: known(frame.slot(slot)) / 100.0,
+        (slot,),
+    )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and standard deviation of an entity's amounts in a window, in BRL."""
+
+    entity: str
+    window: str
+
+    @property
+    def mean_needs(self) -> tuple[Slot, ...]:
+        return Slot(self.entity, "count", self.window), Slot(self.entity, "sum", self.window)
+
+    @property
+    def needs(self) -> tuple[Slot, ...]:
+        return *self.mean_needs, Slot(self.entity, "squares", self.window)
+
+    def mean(self, frame: Frame) -> Column:
+        n, amount = (frame.slot(slot) for slot in self.mean_needs)
+        return ratio(amount, n) / 100.0
+
+    def deviation(self, frame: Frame) -> Column:
+        """Population standard deviation; squares are of whole reais, so it is good to about R$ 0.30."""
+        n, _, squares = (frame.slot(slot) for slot in self.needs)
+        mean = self.mean(frame)
+        return np.sqrt(np.maximum(ratio(squares, n) - mean * mean, 0.0))
+
+
+def mean(entity: str, window: str, reason: str) -> Feature:
+    moments = Moments(entity, window)
+    return Feature(
+        f"{entity}_mean_{window}",
+        f"mean amount of this {entity}'s payments in the last {window}",
+        "BRL",
+        reason,
+        moments.mean,
+        moments.mean_needs,
+    )
+
+
+def deviation(entity: str, window: str, reason: str) -> Feature:
+    moments = Moments(entity, window)
+    return Feature(
+        f"{entity}_std_{window}",
+        f"standard deviation of this {entity}'s amounts in the last {window}",
+        "BRL",
+        reason,
+        moments.deviation,
+        moments.needs,
+    )
+
+
+def amount_ratio(entity: str, window: str, reason: str) -> Feature:
+    moments = Moments(entity, window)
+    return Feature(
+        f"amount_to_{entity}_mean_{window}",
+        f"this amount divided by the mean of this {entity}'s last {window}",
+        "ratio",
+        reason,
+        lambda frame: ratio(frame.amount, moments.mean(frame)),
+        moments.mean_needs,
+    )
+
+
+def amount_z(entity: str, window: str, reason: str) -> Feature:
+    moments = Moments(entity, window)
+
+    def read(frame: Frame) -> Column:
+        # A floor of R$ 1 keeps an entity that always pays the same from answering infinity.
+        return (frame.amount - moments.mean(frame)) / np.maximum(moments.deviation(frame), 1.0)
+
+    return Feature(
+        f"amount_z_{entity}_{window}",
+        f"standard deviations between this amount and the mean of this {entity}'s last {window}",
+        "standard deviations",
+        reason,
+        read,
+        moments.needs,
+    )
+
+
+def since_last(entity: str, reason: str) -> Feature:
+    slot = Slot(entity, "last")
+    return Feature(
+        f"{entity}_seconds_since_last",
+        f"time since the last payment of this {entity}; unknown if there is none",
+        "seconds",
+        reason,
+        lambda frame: np.maximum(frame.time - known(frame.slot(slot)), 0.0) / SECOND,
+        (slot,),
+    )
+
+
+def age(entity: str, reason: str) -> Feature:
+    slot = Slot(entity, "first")
+    return Feature(
+        f"{entity}_age_seconds",
+        f"time since the first payment of this {entity}; unknown if there is none",
+        "seconds",
+        reason,
+        lambda frame: (frame.time - known(frame.slot(slot))) / SECOND,
+        (slot,),
+    )
+
+
+def novelty(entity: str, days: int, reason: str) -> Feature:
+    slot = Slot(entity, "last")
+
+    def read(frame: Frame) -> Column:
+        last = frame.slot(slot)
+        # An entity that the event does not name (no device) is unknown, not new: see `present`.
+        new = (last == UNKNOWN) | (frame.time - last > days * 24 * HOUR)
+        return np.where(present(frame, entity), new.astype(np.float64), np.nan)
+
+    return Feature(
+        f"{entity}_new_{days}d", f"1 if this {entity} was not seen for {days} days", "flag", reason, read, (slot,)
+    )
+
+
+def present(frame: Frame, entity: str) -> NDArray[np.bool_]:
+    """Whether the event names the entity at all; only a device can be absent."""
+    if entity != "device":
+        return np.ones(len(frame.transactions), dtype=np.bool_)
+    return np.array([t.device_id is not None for t in frame.transactions], dtype=np.bool_)
+
+
+def distinct(entity: str, counterparty: str, window: str, reason: str) -> Feature:
+    slot = Slot(entity, "distinct", window)
+    return Feature(
+        f"{entity}_distinct_{counterparty}s_{window}",
+        f"different {counterparty}s of this {entity} in the last {window}; the list saturates at 64",
+        f"{counterparty}s",
+        reason,
+        lambda frame: known(frame.slot(slot)),
+        (slot,),
+    )
+
+
+def reports(entity: str, status: str, window: str, reason: str) -> Feature:
+    slot = Slot(entity, status, window)
+    return Feature(
+        f"{entity}_reports_{status}_{window}",
+        f"fraud reports of this {entity} that became {status.upper()} in the last {window} and still stand",
+        "reports",
+        reason,
+        lambda frame: known(frame.slot(slot)),
+        (slot,),
+    )
+
+
+def reported_share(entity: str, window: str, reason: str) -> Feature:
+    confirmed, payments = Slot(entity, "confirmed", window), Slot(entity, "count", window, delayed=True)
+    return Feature(
+        f"{entity}_reported_share_{window}",
+        f"confirmed reports of this {entity} in the last {window} for each payment of the same span one "
+        "report delay earlier",
+        "ratio",
+        reason,
+        lambda frame: known(frame.slot(confirmed)) / np.maximum(frame.slot(payments), 1.0),
+        (confirmed, payments),
+    )
+
+
+def field(name: str, meaning: str, unit: str, reason: str, read: Callable[[Frame], Column]) -> Feature:
+    """A feature of the event alone."""
+    return Feature(name, meaning, unit, reason, read)
+
+
+def category(name: str, values: Sequence[str], reason: str) -> Feature:
+    """The position of the field's value in `values`; NaN if the sender left it out."""
+    code: dict[object, float] = {value: float(i) for i, value in enumerate(values)}
+    code[None] = np.nan
+    return Feature(
+        name,
+        "position in " + ", ".join(values),
+        "code",
+        reason,
+        lambda frame: np.array([code[value] for value in frame.field(name)], dtype=np.float64),
+    )
+
+
+def local_hour(frame: Frame) -> Column:
+    return (frame.time + LOCAL_OFFSET) // HOUR % 24
+
+
+def local_weekday(frame: Frame) -> Column:
+    """0 is Monday (1970-01-01 was a Thursday)."""
+    return ((frame.time + LOCAL_OFFSET) // (24 * HOUR) + 3) % 7
+
+
+def is_night(frame: Frame) -> Column:
+    """20 h to 6 h local: the hours of Pix's night limit."""
+    hour = local_hour(frame)
+    return ((hour >= 20) | (hour < 6)).astype(np.float64)
+
+
+def same_institution(frame: Frame) -> Column:
+    return np.array(
+        [
+            np.nan if t.payer_ispb is None or t.payee_ispb is None else float(t.payer_ispb == t.payee_ispb)
+            for t in frame.transactions
+        ]
+    )
+
+
+def device_registered(frame: Frame) -> Column:
+    return np.array(
+        [np.nan if t.device_registered is None else float(t.device_registered) for t in frame.transactions]
+    )

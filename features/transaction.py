@@ -1,0 +1,81 @@
+"""The two kinds of event that the state knows, as plain frozen values.
+
+Times are integer milliseconds since 1970 (UTC), money is integer centavos. An optional field that
+the sender left out is None: unknown, never zero. Validation is the transport's job
+(`stream/messages.py`, `replay.py`); a value of these types has passed it.
+"""
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+PERSON_TYPES = ("NATURAL_PERSON", "LEGAL_PERSON")
+KEY_TYPES = ("CPF", "CNPJ", "PHONE", "EMAIL", "EVP")
+INITIATIONS = ("MANU", "DICT", "QRDN", "QRES", "INIC", "APDN", "APES", "AUTO")
+DIRECTIONS = ("OUTBOUND", "INBOUND", "INTERNAL")
+REPORT_STATUSES = ("OPEN", "CONFIRMED", "REJECTED", "WITHDRAWN")
+REPORT_TYPES = ("SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS", "OTHER", "UNKNOWN")
+
+MAX_AMOUNT = 100_000_000_000
+"""R$ 1,000,000,000.00 in centavos."""
+
+EARLIEST = 946_684_800_000
+"""2000-01-01T00:00:00Z in ms: nothing older was ever paid by Pix; day tiles fit 16 bits from here to 2149."""
+
+LATEST = 4_102_444_800_000
+"""2100-01-01T00:00:00Z in ms."""
+
+
+class Transaction(NamedTuple):
+    """One Pix payment order."""
+
+    event_id: str
+    occurred_at: int
+    amount: int
+    payer_account: str
+    payee_account: str
+    payer_ispb: str | None = None
+    payer_person_type: str | None = None
+    payer_holder: str | None = None
+    payer_opened_at: int | None = None
+    payer_balance: int | None = None
+    payee_ispb: str | None = None
+    payee_person_type: str | None = None
+    payee_holder: str | None = None
+    payee_opened_at: int | None = None
+    payee_key: str | None = None
+    payee_key_type: str | None = None
+    initiation: str | None = None
+    device_id: str | None = None
+    device_registered: bool | None = None
+    direction: str | None = None
+
+
+class FraudReport(NamedTuple):
+    """A label that arrives later and can be withdrawn (MED infraction report)."""
+
+    report_id: str
+    transaction_event_id: str
+    payer_account: str
+    payee_account: str
+    reported_at: int
+    status: str
+    type: str
+    payer_ispb: str | None = None
+    payee_ispb: str | None = None
+    device_id: str | None = None
+    payee_key: str | None = None
+
+
+def digest(*parts: str | None, size: int = 12) -> bytes:
+    """A hash of `size` bytes; the state keeps these in place of accounts, ids and keys."""
+    return blake2b("\x1f".join([part or "" for part in parts]).encode(), digest_size=size).digest()
+
+
+def event_hash(event_id: str) -> bytes:
+    """8 bytes that stand for an event id in the repeat ring and in the list of reports."""
+    return blake2b(event_id.encode(), digest_size=8).digest()
+
+
+def content_hash(transaction: Transaction) -> bytes:
+    """8 bytes over every decoded field: key order and white space of the message do not count."""
+    return blake2b("\x1f".join(map(str, transaction)).encode(), digest_size=8).digest()
