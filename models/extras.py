@@ -1,0 +1,23 @@
+"""The one place that knows which libraries come with the extra `vigia[train]`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from features.errors import VigiaError
+
+TRAIN_LIBRARIES = frozenset({"lightgbm", "onnx", "pyarrow", "sklearn", "scipy"})
+
+
+@contextmanager
+def train_extra() -> Iterator[None]:
+    """Turn the absence of a training library into one line that says what to install.
+
+    The worker runs on the core dependencies alone, so the commands import these inside this block.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").split(".")[0]
+        if library not in TRAIN_LIBRARIES:
+            raise
+        raise VigiaError(f"this needs {library}, which is not installed: pip install 'vigia[train]'") from None

@@ -1,0 +1,90 @@
+"""Which transactions are fraud, as known at a date, from the fraud reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.errors import BadInput
+from models.dataset import Rows, Times, open_parquet, to_numpy_time
+
+CONFIRMED = "CONFIRMED"
+FINAL = ("REJECTED", "WITHDRAWN")
+STATUSES = ("OPEN", CONFIRMED, *FINAL)
+_NEVER = np.datetime64("9999-12-31", "us")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One reported transaction: when it was first confirmed and first made final (`_NEVER`: not yet)."""
+
+    payer_account: str
+    confirmed_at: np.datetime64
+    final_at: np.datetime64
+
+    def is_fraud(self, before: np.datetime64 | None = None) -> bool:
+        """Confirmed and not final, by the reports with `reported_at` < `before` (None: by all of them)."""
+        horizon = _NEVER if before is None else before
+        return bool(self.confirmed_at < horizon and not self.final_at < horizon)
+
+
+Verdicts = Mapping[str, Verdict]
+
+
+def read_verdicts(path: Path) -> dict[str, Verdict]:
+    """Transaction event id → verdict, for every transaction of the reports file.
+
+    A final status takes the label from the transaction, whichever report it came with and in whatever order.
+    Raises BadInput when the file or a column is missing, or a status is unknown.
+    """
+    columns = ["transaction_event_id", "payer_account", "reported_at", "status"]
+    table = open_parquet(path, "--reports", columns).to_table(columns=columns).drop_null()
+    unknown = sorted(set(table.column("status").unique().to_pylist()) - set(STATUSES))
+    if unknown:
+        raise BadInput(f"--reports: column 'status' of {path} has {unknown[0]!r}; known are {', '.join(STATUSES)}")
+    verdicts: dict[str, Verdict] = {}
+    events, payers, statuses = (table.column(i).to_pylist() for i in ("transaction_event_id", "payer_account", "status"))
+    for event, payer, status, at in zip(events, payers, statuses, _times(table), strict=True):
+        known = verdicts.get(event, Verdict(str(payer), _NEVER, _NEVER))
+        confirmed = min(known.confirmed_at, at) if status == CONFIRMED else known.confirmed_at
+        final = min(known.final_at, at) if status in FINAL else known.final_at
+        verdicts[event] = Verdict(known.payer_account, confirmed, final)
+    return verdicts
+
+
+def label(rows: Rows, verdicts: Verdicts, as_of: datetime | None = None) -> NDArray[np.bool_]:
+    """(n,) True where the row is a fraud by what was known before `as_of` (None: by every report)."""
+    before = None if as_of is None else to_numpy_time(as_of)
+    frauds = [event for event, verdict in verdicts.items() if verdict.is_fraud(before)]
+    found: NDArray[np.bool_] = pc.is_in(rows.event_id, value_set=pa.array(frauds, pa.string())).to_numpy(
+        zero_copy_only=False
+    )
+    return found
+
+
+def payer_known(rows: Rows, verdicts: Verdicts, occurred: Mapping[str, np.datetime64]) -> NDArray[np.bool_]:
+    """(n,) True where the payer was known as defrauded when the row's UTC day began.
+
+    Known on day D: one of the transactions in `occurred` (event id → time; those since the training span began)
+    that is a fraud by the reports from before the start of D. With a report delay of 7 days that is the Fraud
+    Detection Handbook's protocol: frauds of the training span, and later ones that are at least 8 days old.
+    """
+    known = np.zeros(len(rows), dtype=np.bool_)
+    candidates = [verdicts[event] for event in occurred if event in verdicts]
+    days = rows.day
+    for day in np.unique(days):
+        payers = {v.payer_account for v in candidates if v.is_fraud(day.astype("datetime64[us]"))}
+        here = np.flatnonzero(days == day)
+        inside = pc.is_in(rows.payer_account.take(pa.array(here)), value_set=pa.array(sorted(payers), pa.string()))
+        known[here] = inside.to_numpy(zero_copy_only=False)
+    return known
+
+
+def _times(table: pa.Table) -> Times:
+    column = table.column("reported_at")
+    return column.cast(pa.timestamp("us", column.type.tz), safe=False).to_numpy().astype("datetime64[us]")  # type: ignore[no-any-return]

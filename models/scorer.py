@@ -1,0 +1,81 @@
+"""A served model: vectors in, probabilities of fraud out. Needs the core dependencies only.
+
+A row's score has the same bits in whatever batch it comes, so a redelivered event gives the same decision.
+With one thread ONNX Runtime adds a row's leaves in the order of the trees, for one row as for many; with more
+it adds partial sums by thread, whose order depends on the batch. Hence one thread; a test holds it. (A worker
+is a process per core, so a second thread would only take another worker's core.)
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from features import catalog
+from features.errors import VigiaError
+from models.calibration import Calibration
+from models.costs import Thresholds
+from models.registry import Model, ModelRefused, load
+
+
+def open_session(content: bytes) -> ort.InferenceSession:
+    """An ONNX session of one thread, without the memory arena: batches differ in size and the arena only grows."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run_session(session: ort.InferenceSession, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Raw logits (n,) of vectors (n, k)."""
+    if len(vectors) == 0:
+        return np.empty(0)
+    (logits,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(vectors, dtype=np.float32)})
+    return np.ascontiguousarray(logits[:, 0], dtype=np.float64)
+
+
+class Scorer:
+    """Scores vectors by one model."""
+
+    def __init__(self, model: Model) -> None:
+        """Raises ModelRefused when ONNX Runtime cannot read the model."""
+        self.manifest = model.manifest
+        self.model_id: str = model.manifest.model_id
+        self.n_features: int = len(model.manifest.feature_names)
+        self.calibration: Calibration = model.manifest.calibration
+        self.thresholds: Thresholds = model.manifest.thresholds
+        self.review: float = self.thresholds.review
+        self.deny: float = self.thresholds.deny
+        self.reference: NDArray[np.float32] = np.array(
+            [np.nan if value is None else value for value in model.manifest.reference], dtype=np.float32
+        )
+        try:
+            self._session = open_session(model.onnx)
+        except Exception as error:  # ONNX Runtime raises many types of its own
+            raise ModelRefused(f"{self.model_id}: ONNX Runtime cannot read it ({error}); train again") from None
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        names: Sequence[str] = catalog.NAMES,
+        features_version: str = catalog.FEATURES_VERSION,
+    ) -> "Scorer":
+        """The scorer of a model folder. Raises ModelRefused (see `registry.load`)."""
+        return cls(load(folder, names, features_version))
+
+    def logits(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Raw logits (n,) of vectors (n, k). Raises VigiaError when k is not `n_features`."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.n_features:
+            raise VigiaError(f"{self.model_id} takes (n, {self.n_features}) vectors, not {vectors.shape}")
+        return run_session(self._session, vectors)
+
+    def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated probabilities of fraud (n,), strictly inside (0, 1), of vectors (n, k)."""
+        return self.calibration.probability(self.logits(vectors))
