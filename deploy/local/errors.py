@@ -1,0 +1,5 @@
+"""What a person sees when a local service cannot be had."""
+
+
+class ServiceError(Exception):
+    """A local service cannot be had or ended; ``str(error)`` is one line that says what to do."""

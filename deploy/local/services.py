@@ -1,0 +1,140 @@
+"""Both services of a project folder together: up, down, status."""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local import kafka, redis
+from deploy.local.errors import ServiceError
+from deploy.local.ports import free_port
+from deploy.local.service import Service, await_answer, find, forget, make_folder
+
+KAFKA_PORT = 9092
+REDIS_PORT = 6379
+_KAFKA_FOLDER = "kafka"
+_REDIS_FOLDER = "redis"
+
+Say = Callable[[str], None]
+Answers = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where the two answer: ``127.0.0.1:9092`` and ``redis://127.0.0.1:6379/0``."""
+
+    kafka: str
+    redis: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """One service now. ``running``: its process lives and it answers. After `down` there is no address."""
+
+    running: bool
+    pid: int | None
+    address: str | None
+
+
+def project_folder(start: Path | None = None) -> Path:
+    """``.vigia`` of the project that ``start`` (default: the current folder) is in; git ignores it."""
+    start = (start or Path.cwd()).resolve()
+    inside = (folder for folder in (start, *start.parents) if (folder / "pyproject.toml").exists())
+    return next(inside, start) / ".vigia"
+
+
+def up(
+    root: Path, *, kafka_port: int | None = None, redis_port: int | None = None, say: Say = lambda _: None
+) -> Services:
+    """Have both services answer, with their data below ``root``.
+
+    What runs is left alone. What died is started again on the port it had, with its data. What is new gets
+    the given port, else the usual one (9092, 6379), else a free one. Raises ServiceError.
+    """
+    root = make_folder(root)
+    with _alone(root):
+        cache = _have(
+            root / _REDIS_FOLDER,
+            redis_port,
+            usual=REDIS_PORT,
+            start=lambda folder, port: redis.start_redis(folder, port=port),
+            answers=redis.answers,
+            say=say,
+        )
+        log = _have(
+            root / _KAFKA_FOLDER,
+            kafka_port,
+            usual=KAFKA_PORT,
+            start=lambda folder, port: kafka.start_kafka(folder, port, say=say),
+            answers=kafka.answers,
+            say=say,
+        )
+    return Services(kafka=log.address, redis=cache.address)
+
+
+def down(root: Path, *, erase: bool = False) -> None:
+    """End what runs, in order; the data stay unless ``erase``. Nothing running is no error."""
+    if not root.is_dir():
+        return
+    with _alone(root):
+        for folder in (root / _KAFKA_FOLDER, root / _REDIS_FOLDER):
+            _end(find(folder))
+            forget(folder)
+            if erase:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def status(root: Path) -> dict[str, Status]:
+    """``kafka`` and ``redis``, each as it is now."""
+    return {
+        "kafka": _status(find(root / _KAFKA_FOLDER), kafka.answers),
+        "redis": _status(find(root / _REDIS_FOLDER), redis.answers),
+    }
+
+
+def _have(
+    folder: Path,
+    port: int | None,
+    *,
+    usual: int,
+    start: Callable[[Path, int], Service],
+    answers: Answers,
+    say: Say,
+) -> Service:
+    known = find(folder)
+    if known is None:
+        say(f"starting {folder.name}")
+        return start(folder, port or free_port(usual))
+    if port not in (None, known.port):
+        raise ServiceError(
+            f"{known.name} of this project is at port {known.port}; to move it run `vigia down` first"
+        )
+    if known.alive():
+        return known if answers(known.address) else await_answer(known, answers, seconds=30)
+    say(f"{known.name} had ended; starting it again at {known.address}")
+    return start(folder, known.port or usual)
+
+
+def _end(service: Service | None) -> None:
+    if service is None:
+        return
+    service.stop()
+    if service.alive():
+        raise ServiceError(f"{service.name} (process {service.process.pid}) could not be ended; is it yours?")
+
+
+def _status(service: Service | None, answers: Answers) -> Status:
+    if service is None:
+        return Status(running=False, pid=None, address=None)
+    running = service.alive() and answers(service.address)
+    return Status(running, service.process.pid if service.alive() else None, service.address)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Let one command at a time start or end what is below ``root``."""
+    with (root / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
