@@ -1,0 +1,19 @@
+"""The words of Pix that a simulated column holds as small integer codes; -1 is unknown."""
+
+from typing import Final
+
+INITIATIONS: Final = ("MANU", "DICT", "QRDN", "QRES", "INIC", "APDN", "APES", "AUTO")
+MANU, DICT, QRDN, QRES, INIC, APDN, APES, AUTO = range(len(INITIATIONS))
+
+KEY_TYPES: Final = ("CPF", "CNPJ", "PHONE", "EMAIL", "EVP")
+CPF, CNPJ, PHONE, EMAIL, EVP = range(len(KEY_TYPES))
+
+PERSON_TYPES: Final = ("NATURAL_PERSON", "LEGAL_PERSON")
+
+STATUSES: Final = ("OPEN", "CONFIRMED", "REJECTED", "WITHDRAWN")
+OPEN, CONFIRMED, REJECTED, WITHDRAWN = range(len(STATUSES))
+
+REPORT_TYPES: Final = ("SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS", "OTHER", "UNKNOWN")
+SCAM, ACCOUNT_TAKEOVER, COERCION, FRAUDULENT_ACCESS, OTHER, UNKNOWN_TYPE = range(len(REPORT_TYPES))
+
+UNKNOWN: Final = -1
