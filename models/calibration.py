@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 SLOPES = (0.05, 20.0)  # bounds of a and b
-_PRIOR = 1.0  # pull of a and b towards 1: one unit of log loss at distance sqrt(2); matters with few frauds only
+_PRIOR = 1.0  # pull of a and b towards 1; matters with few frauds only
 _ABOVE_ZERO, _BELOW_ONE = np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)
 
 
@@ -21,8 +21,8 @@ _ABOVE_ZERO, _BELOW_ONE = np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)
 class Calibration:
     """The map's three numbers.
 
-    Strictly increasing in float64 for logits in [-30, 30] that differ by 1e-6 or more, as far as the calibrated
-    logit lies below 15 (a probability of 0.9999997); increasing everywhere.
+    Strictly increasing in float64 for logits in [-30, 30] that differ by 1e-6 or more, as far as the
+    calibrated logit lies below 15 (a probability of 0.9999997); nowhere decreasing.
     """
 
     a: float = 1.0
@@ -71,7 +71,7 @@ def fit_calibration(z: Floats, y: NDArray[np.bool_]) -> Calibration:
 
 
 def _newton(columns: Floats, target: Floats, fixed: dict[int, float]) -> Floats:
-    """Penalised logistic regression over the columns that are not `fixed`: convex, so damped Newton converges."""
+    """Penalised logistic regression over the columns not `fixed`: convex, so damped Newton converges."""
     coefficients = np.array([1.0, 1.0, 0.0])
     for index, value in fixed.items():
         coefficients[index] = value

@@ -15,8 +15,8 @@ APPROVE, REVIEW, DENY = 0, 1, 2
 class Costs:
     """Stated costs, in BRL and in shares; an institution should put its own figures here.
 
-    The defaults are assumptions, not measurements: most of a fraud's amount is not recovered; a review takes an
-    analyst some minutes; a reviewer stops most frauds; a wrongly denied payment costs support and goodwill.
+    The defaults are assumptions, not measurements: most of a fraud's amount is not recovered; a review takes
+    an analyst some minutes and stops most frauds; a wrongly denied payment costs support and goodwill.
     """
 
     fraud_loss_share: float = 0.9  # share of a fraud's amount that is lost when it goes through
@@ -35,7 +35,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """REVIEW from `review` on, DENY from `deny` on (score >= threshold); 1.0 means never, for scores are < 1."""
+    """REVIEW if score >= `review`, DENY if score >= `deny`; 1.0 means never, for scores are below 1."""
 
     review: float
     deny: float
@@ -67,7 +67,8 @@ def choose_thresholds(costs: Costs, scores: Floats, y: NDArray[np.bool_], amount
     totals = np.vstack([np.zeros(3), np.cumsum(outcome_costs(costs, y, amount)[order], axis=0)])
     cuts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1], [True]]))  # rows below the cut
     below = totals[cuts]
-    review_part = below[:, APPROVE] - below[:, REVIEW]  # total = review_part[r] + deny_part[d] + a constant, r <= d
+    # With cuts r <= d the total is review_part[r] + deny_part[d] + a constant.
+    review_part = below[:, APPROVE] - below[:, REVIEW]
     deny_part = below[:, REVIEW] - below[:, DENY]
     deny = int(np.argmin(np.minimum.accumulate(review_part) + deny_part))
     review = int(np.argmin(review_part[: deny + 1]))

@@ -41,13 +41,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """n transactions in the order of the file: `X` float32 (n, k), amounts in BRL."""
+    """n transactions in the order of the file: `vectors` float32 (n, k), amounts in BRL."""
 
     event_id: pa.Array
     payer_account: pa.Array
     occurred_at: Times
     amount: NDArray[np.float64]
-    X: NDArray[np.float32]
+    vectors: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.amount)
@@ -65,7 +65,7 @@ class Rows:
             self.payer_account.filter(chosen),
             self.occurred_at[mask],
             self.amount[mask],
-            self.X[mask],
+            self.vectors[mask],
         )
 
 
@@ -90,21 +90,21 @@ def read_rows(path: Path, span: Span, names: Sequence[str], features_version: st
     n = source.count_rows(filter=wanted)
     if n == 0:
         raise BadInput(f"{path}: no transactions from {span}; choose days that the file holds")
-    X = np.empty((n, len(names)), dtype=np.float32)
+    vectors = np.empty((n, len(names)), dtype=np.float32)
     parts: dict[str, list[Any]] = {"event_id": [], "payer_account": [], "occurred_at": [], "amount": []}
     at = 0
     for batch in _batches(source, [*parts, *names], wanted):
         for column, name in enumerate(names):
-            X[at : at + len(batch), column] = batch.column(name).to_numpy(zero_copy_only=False)
+            vectors[at : at + len(batch), column] = batch.column(name).to_numpy(zero_copy_only=False)
         for name, part in parts.items():
             part.append(batch.column(name))
         at += len(batch)
     return Rows(
         _text(parts["event_id"]),
         _text(parts["payer_account"]),
-        _times(parts["occurred_at"]),
+        as_times(pa.chunked_array(parts["occurred_at"])),
         _amounts(path, parts["amount"]),
-        X,
+        vectors,
     )
 
 
@@ -141,23 +141,27 @@ def require_columns(source: ds.Dataset, path: Path, option: str, columns: Sequen
     missing = [name for name in columns if name not in source.schema.names]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise BadInput(f"{option}: {path} has no column {missing[0]!r}{more}; it has {len(source.schema)} others")
+        raise BadInput(f"{option}: {path} has no column {missing[0]!r}{more}")
 
 
-def occurrences(path: Path, event_ids: Sequence[str], since: datetime, before: datetime) -> dict[str, np.datetime64]:
-    """When those of `event_ids` occurred that the features file has within [since, before)."""
+def as_times(column: pa.ChunkedArray) -> Times:
+    """A timestamp column, of whatever unit, as numpy's UTC microseconds."""
+    times: Times = column.cast(pa.timestamp("us", column.type.tz), safe=False).to_numpy()
+    return times.astype("datetime64[us]")
+
+
+def occurred_within(path: Path, event_ids: Sequence[str], since: datetime, before: datetime) -> set[str]:
+    """Those of `event_ids` that the features file has within [since, before)."""
     source = open_parquet(path, "--features", ["event_id", "occurred_at"])
     wanted = _within(source, since, before) & ds.field("event_id").isin(pa.array(event_ids, pa.string()))
-    found = source.to_table(columns=["event_id", "occurred_at"], filter=wanted)
-    times = _times(found.column("occurred_at").chunks)
-    return dict(zip(found.column("event_id").to_pylist(), times, strict=True))
+    return set(source.to_table(columns=["event_id"], filter=wanted).column("event_id").to_pylist())
 
 
 def _within(source: ds.Dataset, start: datetime, end: datetime) -> ds.Expression:
     kind = source.schema.field("occurred_at").type
-    bound = [pa.scalar(to_numpy_time(moment)).cast(pa.timestamp(kind.unit)) for moment in (start, end)]
-    low, high = (pa.scalar(value.value, type=kind) for value in bound)
-    return (ds.field("occurred_at") >= low) & (ds.field("occurred_at") < high)
+    low, high = (pa.scalar(to_numpy_time(moment)).cast(pa.timestamp(kind.unit)) for moment in (start, end))
+    occurred_at = ds.field("occurred_at")
+    return (occurred_at >= pa.scalar(low.value, kind)) & (occurred_at < pa.scalar(high.value, kind))
 
 
 def _batches(source: ds.Dataset, columns: Sequence[str], wanted: ds.Expression) -> Iterator[pa.RecordBatch]:
@@ -170,13 +174,6 @@ def _batches(source: ds.Dataset, columns: Sequence[str], wanted: ds.Expression) 
 def _text(chunks: list[Any]) -> pa.Array:
     joined = pa.chunked_array(chunks).cast(pa.string()).combine_chunks()
     return joined if isinstance(joined, pa.Array) else pa.concat_arrays(joined.chunks)
-
-
-def _times(chunks: list[Any]) -> Times:
-    if not chunks:
-        return np.empty(0, dtype="datetime64[us]")
-    joined = pa.chunked_array(chunks)
-    return joined.cast(pa.timestamp("us", joined.type.tz), safe=False).to_numpy().astype("datetime64[us]")  # type: ignore[no-any-return]
 
 
 def _amounts(path: Path, chunks: list[Any]) -> NDArray[np.float64]:

@@ -20,4 +20,4 @@ def train_extra() -> Iterator[None]:
         library = (error.name or "").split(".")[0]
         if library not in TRAIN_LIBRARIES:
             raise
-        raise VigiaError(f"this needs {library}, which is not installed: pip install 'vigia[train]'") from None
+        raise VigiaError(f"{library} is not installed: pip install 'vigia[train]'") from None

@@ -1,6 +1,6 @@
 """Which transactions are fraud, as known at a date, from the fraud reports."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.errors import BadInput
-from models.dataset import Rows, Times, open_parquet, to_numpy_time
+from models.dataset import Rows, as_times, open_parquet, to_numpy_time
 
 CONFIRMED = "CONFIRMED"
 FINAL = ("REJECTED", "WITHDRAWN")
@@ -46,10 +46,11 @@ def read_verdicts(path: Path) -> dict[str, Verdict]:
     table = open_parquet(path, "--reports", columns).to_table(columns=columns).drop_null()
     unknown = sorted(set(table.column("status").unique().to_pylist()) - set(STATUSES))
     if unknown:
-        raise BadInput(f"--reports: column 'status' of {path} has {unknown[0]!r}; known are {', '.join(STATUSES)}")
+        raise BadInput(f"--reports: column 'status' of {path} has {unknown[0]!r}, not {', '.join(STATUSES)}")
     verdicts: dict[str, Verdict] = {}
-    events, payers, statuses = (table.column(i).to_pylist() for i in ("transaction_event_id", "payer_account", "status"))
-    for event, payer, status, at in zip(events, payers, statuses, _times(table), strict=True):
+    events, payers, statuses = (table.column(i).to_pylist() for i in (columns[0], columns[1], columns[3]))
+    times = as_times(table.column("reported_at"))
+    for event, payer, status, at in zip(events, payers, statuses, times, strict=True):
         known = verdicts.get(event, Verdict(str(payer), _NEVER, _NEVER))
         confirmed = min(known.confirmed_at, at) if status == CONFIRMED else known.confirmed_at
         final = min(known.final_at, at) if status in FINAL else known.final_at
@@ -67,12 +68,12 @@ def label(rows: Rows, verdicts: Verdicts, as_of: datetime | None = None) -> NDAr
     return found
 
 
-def payer_known(rows: Rows, verdicts: Verdicts, occurred: Mapping[str, np.datetime64]) -> NDArray[np.bool_]:
+def payer_known(rows: Rows, verdicts: Verdicts, occurred: Iterable[str]) -> NDArray[np.bool_]:
     """(n,) True where the payer was known as defrauded when the row's UTC day began.
 
-    Known on day D: one of the transactions in `occurred` (event id → time; those since the training span began)
-    that is a fraud by the reports from before the start of D. With a report delay of 7 days that is the Fraud
-    Detection Handbook's protocol: frauds of the training span, and later ones that are at least 8 days old.
+    Known on day D: the payer of a transaction in `occurred` (those since the training span began) that is a
+    fraud by the reports from before the start of D. With a report delay of 7 days that is the Fraud Detection
+    Handbook's protocol: frauds of the training span, and later ones that are at least 8 days old.
     """
     known = np.zeros(len(rows), dtype=np.bool_)
     candidates = [verdicts[event] for event in occurred if event in verdicts]
@@ -80,11 +81,7 @@ def payer_known(rows: Rows, verdicts: Verdicts, occurred: Mapping[str, np.dateti
     for day in np.unique(days):
         payers = {v.payer_account for v in candidates if v.is_fraud(day.astype("datetime64[us]"))}
         here = np.flatnonzero(days == day)
-        inside = pc.is_in(rows.payer_account.take(pa.array(here)), value_set=pa.array(sorted(payers), pa.string()))
+        present = rows.payer_account.take(pa.array(here))
+        inside = pc.is_in(present, value_set=pa.array(sorted(payers), pa.string()))
         known[here] = inside.to_numpy(zero_copy_only=False)
     return known
-
-
-def _times(table: pa.Table) -> Times:
-    column = table.column("reported_at")
-    return column.cast(pa.timestamp("us", column.type.tz), safe=False).to_numpy().astype("datetime64[us]")  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ class ModelRefused(VigiaError):
 
 
 class Manifest(BaseModel):
-    """`model.json`: all that decides a score or explains where it came from. No wall clock: same input, same id."""
+    """`model.json`: all that decides a score or says where it came from. Same input, same id."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -123,11 +123,12 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ModelRefused(f"{folder}: {JSON_FILE} is damaged at {place}: {first['msg']}; train again") from None
+        reason = f"damaged at {place}: {first['msg']}"
+        raise ModelRefused(f"{folder}: {JSON_FILE} is {reason}; train again") from None
     expected = manifest.identified().model_id
     if manifest.model_id != expected:
         raise ModelRefused(
-            f"{folder}: {JSON_FILE} was changed by hand: its content is {expected}, it says {manifest.model_id}; "
+            f"{folder}: {JSON_FILE} was changed: its content is {expected}, it says {manifest.model_id}; "
             "copy the folder again, or train again"
         )
     return manifest

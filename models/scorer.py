@@ -21,7 +21,7 @@ from models.registry import Model, ModelRefused, load
 
 
 def open_session(content: bytes) -> ort.InferenceSession:
-    """An ONNX session of one thread, without the memory arena: batches differ in size and the arena only grows."""
+    """An ONNX session of one thread, without the arena: batches differ in size, and an arena only grows."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -35,7 +35,8 @@ def run_session(session: ort.InferenceSession, vectors: NDArray[np.float32]) -> 
     """Raw logits (n,) of vectors (n, k)."""
     if len(vectors) == 0:
         return np.empty(0)
-    (logits,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(vectors, dtype=np.float32)})
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    (logits,) = session.run(None, {session.get_inputs()[0].name: rows})
     return np.ascontiguousarray(logits[:, 0], dtype=np.float64)
 
 
@@ -57,7 +58,10 @@ class Scorer:
         try:
             self._session = open_session(model.onnx)
         except Exception as error:  # ONNX Runtime raises many types of its own
-            raise ModelRefused(f"{self.model_id}: ONNX Runtime cannot read it ({error}); train again") from None
+            first_line = str(error).splitlines()[0]
+            raise ModelRefused(
+                f"{self.model_id}: ONNX Runtime refuses it ({first_line}); train again"
+            ) from None
 
     @classmethod
     def load(

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from features.errors import VigiaError
 
 INPUT, OUTPUT = "features", "logit"
-ONNX_OPSET, ML_OPSET, IR_VERSION = 17, 3, 8  # what TreeEnsembleRegressor needs; read by every runtime since 1.14
+ONNX_OPSET, ML_OPSET, IR_VERSION = 17, 3, 8  # read by every ONNX Runtime since 1.14
 _ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold
 
 
@@ -72,7 +72,9 @@ class _Ensemble:
             else:
                 self._add_leaf(tree, here, float(node["leaf_value"]))
 
-    def _add_node(self, tree: int, here: int, mode: str, feature: int, value: float, missing_left: bool) -> None:
+    def _add_node(
+        self, tree: int, here: int, mode: str, feature: int, value: float, missing_left: bool
+    ) -> None:
         self.nodes_treeids.append(tree)
         self.nodes_nodeids.append(here)
         self.nodes_modes.append(mode)
@@ -96,12 +98,12 @@ class _Ensemble:
 
 def _missing_left(node: Mapping[str, Any]) -> bool:
     if node["decision_type"] != "<=":
-        raise ExportRefused(f"a split of type {node['decision_type']!r} has no ONNX form here; use numbers only")
+        raise ExportRefused(f"splits of type {node['decision_type']!r} are not exported; use numbers only")
     if node["missing_type"] == "None":
-        return 0.0 <= float(node["threshold"])
+        return float(node["threshold"]) >= 0.0  # NaN is read as 0
     if node["missing_type"] == "NaN":
         return bool(node["default_left"])
-    raise ExportRefused(f"missing type {node['missing_type']!r} has no ONNX form; train without zero_as_missing")
+    raise ExportRefused(f"missing type {node['missing_type']!r} is not exported; leave zero_as_missing off")
 
 
 def to_onnx(dump: Mapping[str, Any], n_features: int) -> onnx.ModelProto:
