@@ -9,8 +9,9 @@ from pathlib import Path
 
 from deploy.local import kafka, redis
 from deploy.local.errors import ServiceError
-from deploy.local.ports import free_port
-from deploy.local.service import Service, await_answer, find, forget, make_folder
+from deploy.local.ports import free_port, require_free
+from deploy.local.process import wait_until
+from deploy.local.service import Service, find, forget, make_folder
 
 KAFKA_PORT = 9092
 REDIS_PORT = 6379
@@ -19,6 +20,7 @@ _REDIS_FOLDER = "redis"
 
 Say = Callable[[str], None]
 Answers = Callable[[str], bool]
+Start = Callable[[Path, int], Service]
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,13 @@ def up(
     """Have both services answer, with their data below ``root``.
 
     What runs is left alone. What died is started again on the port it had, with its data. What is new gets
-    the given port, else the usual one (9092, 6379), else a free one. Raises ServiceError.
+    the given port, else the usual one (9092, 6379), else a free one.
+    Raises ServiceError; what had been started until then stays, and `down` ends it.
     """
     root = make_folder(root)
     with _alone(root):
-        cache = _have(
-            root / _REDIS_FOLDER,
-            redis_port,
-            usual=REDIS_PORT,
-            start=lambda folder, port: redis.start_redis(folder, port=port),
-            answers=redis.answers,
-            say=say,
-        )
+        _check(root / _KAFKA_FOLDER, kafka_port, "--kafka-port")
+        _check(root / _REDIS_FOLDER, redis_port, "--redis-port")
         log = _have(
             root / _KAFKA_FOLDER,
             kafka_port,
@@ -71,7 +68,15 @@ def up(
             answers=kafka.answers,
             say=say,
         )
-    return Services(kafka=log.address, redis=cache.address)
+        state = _have(
+            root / _REDIS_FOLDER,
+            redis_port,
+            usual=REDIS_PORT,
+            start=lambda folder, port: redis.start_redis(folder, port=port),
+            answers=redis.answers,
+            say=say,
+        )
+    return Services(kafka=log.address, redis=state.address)
 
 
 def down(root: Path, *, erase: bool = False) -> None:
@@ -94,27 +99,35 @@ def status(root: Path) -> dict[str, Status]:
     }
 
 
-def _have(
-    folder: Path,
-    port: int | None,
-    *,
-    usual: int,
-    start: Callable[[Path, int], Service],
-    answers: Answers,
-    say: Say,
-) -> Service:
+def _check(folder: Path, port: int | None, option: str) -> None:
+    """Refuse a port that cannot be had, before anything is started."""
+    known = find(folder)
+    if port is None or (known and known.alive() and known.port == port):
+        return
+    if known and known.alive():
+        raise ServiceError(
+            f"{known.name} of this project is at port {known.port}; to move it run `vigia down` first"
+        )
+    require_free(port, folder.name, option)
+
+
+def _have(folder: Path, port: int | None, *, usual: int, start: Start, answers: Answers, say: Say) -> Service:
+    """The service of ``folder``: as it runs, or started again, or started for the first time."""
     known = find(folder)
     if known is None:
         say(f"starting {folder.name}")
         return start(folder, port or free_port(usual))
-    if port not in (None, known.port):
+    # it may be loading its data, or be about to vanish after a kill
+    settled = wait_until(lambda: not known.alive() or answers(known.address), 30, every=0.05)
+    if not settled:
         raise ServiceError(
-            f"{known.name} of this project is at port {known.port}; to move it run `vigia down` first"
+            f"{known.name} (process {known.process.pid}) runs but does not answer at {known.address}; "
+            "try `vigia down`, then `vigia up`"
         )
     if known.alive():
-        return known if answers(known.address) else await_answer(known, answers, seconds=30)
-    say(f"{known.name} had ended; starting it again at {known.address}")
-    return start(folder, known.port or usual)
+        return known
+    say(f"{known.name} had ended; starting it again")
+    return start(folder, port or known.port or usual)
 
 
 def _end(service: Service | None) -> None:
