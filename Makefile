@@ -1,0 +1,51 @@
+# What a person runs. Everything below needs Python 3.11 and make; `setup` fetches the rest, once.
+.DEFAULT_GOAL := help
+.PHONY: help setup up down demo test check bench
+
+IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$$name -c '$(IS_311)' 2>/dev/null && echo $$name && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+STAMP := $(VENV)/.installed
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## create .venv with exactly the locked packages (once for each lock)
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_311)' || { \
+		echo 'vigia needs Python 3.11: install it, or say where it is: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+		echo 'Python has no venv module: install it (Debian and Ubuntu: apt install python3.11-venv)' >&2; exit 1; }
+	@echo 'fetching the locked packages into $(VENV) (once; a few minutes on a slow line)'
+	@$(PIP) --require-hashes -r requirements.lock && $(PIP) --no-build-isolation --no-deps --editable . || { \
+		echo 'the packages could not be installed: see above; check the network and run it again' >&2; exit 1; }
+	@touch $@
+
+up: setup ## start a real Kafka and Redis on this machine
+	@$(BIN)/vigia up
+
+down: setup ## end them; their data stay
+	@$(BIN)/vigia down
+
+demo: setup ## see all of it work, in about a minute after the downloads
+	@$(BIN)/vigia demo
+
+test: setup ## run every test, on a real Kafka and Redis
+	$(BIN)/python -m pytest
+
+check: setup ## what CI runs: format, lint, types, import rules, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory test
+
+bench: setup ## print the benchmarks' figures
+	@for file in tests/bench/[a-z]*.py; do \
+		test -e "$$file" || continue; \
+		$(BIN)/python -m "$$(echo "$${file%.py}" | tr / .)" || exit 1; done
