@@ -33,7 +33,7 @@ def evaluate(scorer: Scorer, question: Question) -> dict[str, Any]:
     """Metrics of `scorer` over the span: see `metrics.summary` and `metrics.at_thresholds` for the keys.
 
     With `exclude_known`, payers known as defrauded are left out (`labels.payer_known`). With
-    `against_simple`, `average_precision_simple` is that of a shallow tree fitted on the model's training span.
+    `against_simple`, `average_precision_simple` is a shallow tree's, fitted on the model's training span.
     Raises BadInput for missing files, columns or days, and when no row remains.
     """
     verdicts = read_verdicts(question.reports)

@@ -47,7 +47,7 @@ class Explainer:
         return falls
 
     def reasons(self, vectors: NDArray[np.float32]) -> list[list[str]]:
-        """At most 4 codes for each of vectors (m, k), largest fall first; only groups that raise the score."""
+        """At most 4 codes for each of vectors (m, k), largest fall first; none that lower the score."""
         falls = self.falls(vectors)
         ranked = np.argsort(-falls, axis=1, kind="stable")[:, :MAX_REASONS]
         return [

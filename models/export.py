@@ -93,7 +93,10 @@ def _boundary_rows(dump: Mapping[str, Any], vectors: Vectors) -> Iterator[Vector
         part = places[at : at + _CHUNK // 3]
         columns = np.repeat([column for column, _ in part], 3)
         on = np.array([float32_threshold(threshold) for _, threshold in part], dtype=np.float32)
-        beside = [np.nextafter(on, np.float32(-np.inf)), on, np.nextafter(on, np.float32(np.inf))]
+        with np.errstate(
+            over="ignore", under="ignore"
+        ):  # a split of NaN from the rest lies at the largest float
+            beside = [np.nextafter(on, np.float32(-np.inf)), on, np.nextafter(on, np.float32(np.inf))]
         rows = vectors[(3 * at + np.arange(len(columns))) % len(vectors)].copy()
         rows[np.arange(len(columns)), columns] = np.column_stack(beside).ravel()
         yield rows

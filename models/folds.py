@@ -63,8 +63,8 @@ def out_of_time(rows: Rows, y: Mask, seed: int, advance: Callable[[str], None]) 
         advance("an out-of-time fold")
     if not fitted or not any(y[predict].any() for _, predict in fitted):
         raise BadInput(
-            "--train-from/--train-to: calibration and thresholds need 2 days or more, with fraud early and late; "
-            "choose a longer span"
+            "--train-from/--train-to: calibration and thresholds need 2 days or more, "
+            "with fraud early and late; choose a longer span"
         )
     n_trees = max(MIN_TREES, int(np.argmin(losses)) + 1)
     logits = [raw_logits(booster, rows.vectors[predict], n_trees) for booster, predict in fitted]

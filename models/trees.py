@@ -34,9 +34,8 @@ def float32_threshold(threshold: float) -> float:
         return float(np.nextafter(np.float32(-_ZERO), np.float32(-np.inf)))
     with np.errstate(over="ignore", under="ignore"):
         nearest = np.float32(threshold)
-    if float(nearest) > threshold:
-        nearest = np.nextafter(nearest, np.float32(-np.inf))
-    return float(nearest)
+        below = np.nextafter(nearest, np.float32(-np.inf))
+    return float(below if float(nearest) > threshold else nearest)
 
 
 @dataclass

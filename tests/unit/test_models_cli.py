@@ -1,0 +1,210 @@
+"""`vigia models train|evaluate|score` on a small generated features file."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from features import catalog
+from features.errors import BadInput, VigiaError
+from models import folds
+from models.registry import ModelRefused
+from models.scorer import Scorer
+from stream.cli.models import register
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAYS, A_DAY = 8, 250
+
+
+def run(*words: object) -> Result:
+    app = typer.Typer()
+    register(app)
+    return CliRunner().invoke(app, ["models", *(str(word) for word in words)])
+
+
+def answer(*words: object) -> dict[str, object]:
+    result = run(*words, "--json")
+    assert result.exception is None, result.exception
+    assert result.stdout.count("\n") == 1
+    return json.loads(result.stdout)
+
+
+def error(*words: object) -> VigiaError:
+    raised = run(*words).exception
+    assert isinstance(raised, VigiaError), raised
+    assert "\n" not in str(raised)
+    return raised
+
+
+def features_table() -> tuple[pa.Table, np.ndarray]:
+    rng = np.random.default_rng(5)
+    n, k = DAYS * A_DAY, len(catalog.NAMES)
+    vectors = rng.lognormal(size=(n, k)).astype(np.float32)
+    vectors[:, 50:60][rng.random((n, 10)) < 0.4] = np.nan
+    fraud = rng.random(n) < 1 / (1 + np.exp(6.5 - vectors[:, 0] - vectors[:, 20] - vectors[:, 100]))
+    times = [START + timedelta(days=i // A_DAY, seconds=i % A_DAY) for i in range(n)]
+    columns = {
+        "event_id": pa.array([f"e{i}" for i in range(n)]),
+        "occurred_at": pa.array(times, pa.timestamp("us", "UTC")),
+        "payer_account": pa.array([f"a{i % 300}" for i in range(n)]),
+        "payee_account": pa.array([f"b{i % 50}" for i in range(n)]),
+        "amount": pa.array(np.round(rng.lognormal(5, 1, n), 2).astype(str)),
+    }
+    columns |= {name: pa.array(vectors[:, j]) for j, name in enumerate(catalog.NAMES)}
+    metadata = {"features_version": catalog.FEATURES_VERSION}
+    return pa.table(columns).replace_schema_metadata(metadata), fraud
+
+
+def reports_table(fraud: np.ndarray) -> pa.Table:
+    ids = np.flatnonzero(fraud)
+    times = [START + timedelta(days=int(i) // A_DAY + 6) for i in ids]
+    return pa.table(
+        {
+            "report_id": [f"r{i}" for i in ids],
+            "transaction_event_id": [f"e{i}" for i in ids],
+            "payer_account": [f"a{i % 300}" for i in ids],
+            "payee_account": [f"b{i % 50}" for i in ids],
+            "reported_at": pa.array(times, pa.timestamp("ms", "UTC")),
+            "status": ["CONFIRMED"] * len(ids),
+            "type": ["SCAM"] * len(ids),
+        }
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_trees() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folds, "MAX_TREES", 120)
+        yield
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    table, fraud = features_table()
+    pq.write_table(table, folder / "features.parquet", row_group_size=300)
+    pq.write_table(reports_table(fraud), folder / "reports.parquet")
+    return folder
+
+
+def inputs(files: Path) -> tuple[object, ...]:
+    return "--features", files / "features.parquet", "--reports", files / "reports.parquet"
+
+
+SPAN = ("--train-from", "2026-03-01", "--train-to", "2026-03-05")
+TEST = ("--from", "2026-03-06", "--to", "2026-03-08")
+
+
+@pytest.fixture(scope="module")
+def trained(files: Path) -> Path:
+    answer("train", "pix-fraud", *inputs(files), *SPAN, "--out", files / "model")
+    return files / "model"
+
+
+def test_train_writes_a_model_that_loads(trained: Path) -> None:
+    scorer = Scorer.load(trained)
+    manifest = scorer.manifest
+    assert scorer.model_id == manifest.model_id
+    assert scorer.model_id.startswith("pix-fraud@")
+    assert 0 < scorer.review <= scorer.deny <= 1
+    assert (manifest.n, manifest.as_of.isoformat()) == (5 * A_DAY, "2026-03-13")
+    assert manifest.metrics["average_precision"] > 0.3
+    assert sorted(path.name for path in trained.iterdir()) == ["model.json", "model.onnx"]
+    assert [path.name for path in trained.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_same_input_gives_the_same_model(files: Path, trained: Path, tmp_path: Path) -> None:
+    again = answer("train", "pix-fraud", *inputs(files), *SPAN, "--out", tmp_path / "m")
+    assert again["model"] == Scorer.load(trained).model_id
+    assert (tmp_path / "m" / "model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
+    assert (tmp_path / "m" / "model.json").read_bytes() == (trained / "model.json").read_bytes()
+
+
+def test_evaluate_measures_later_days(files: Path, trained: Path) -> None:
+    plain = answer("evaluate", trained, *inputs(files), *TEST, "--against-simple")
+    assert plain["n"] == 3 * A_DAY
+    assert plain["average_precision"] > plain["average_precision_simple"] > 0  # type: ignore[operator]
+    less = answer("evaluate", trained, *inputs(files), *TEST, "--exclude-known")
+    assert less["n"] + less["excluded_known"] == plain["n"]  # type: ignore[operator]
+    assert less["excluded_known"] > 0  # type: ignore[operator]
+
+
+def test_score_writes_the_scores_of_the_served_model(files: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.parquet"
+    answer("score", trained, *inputs(files)[:2], *TEST, "--out", out)
+    scores = pq.read_table(out)
+    assert scores.column_names == ["event_id", "score"]
+    table = pq.read_table(files / "features.parquet").slice(5 * A_DAY)
+    vectors = np.column_stack([table.column(name).to_numpy() for name in catalog.NAMES])
+    assert scores.column("event_id").to_pylist() == table.column("event_id").to_pylist()
+    assert np.array_equal(scores.column("score").to_numpy(), Scorer.load(trained).score(vectors))
+
+
+def test_people_get_a_table_on_standard_error(files: Path, trained: Path) -> None:
+    result = run("evaluate", trained, *inputs(files), *TEST)
+    assert result.stdout == ""
+    assert "average_precision" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"--train-from": "2026-02-30"}, "--train-from: '2026-02-30' is not a day"),
+        ({"--train-to": "2026-02-01"}, "--train-to: 2026-02-01 is before --train-from"),
+        ({"--as-of": "2026-03-05"}, "--as-of: 2026-03-05 is not after --train-to"),
+        ({"--as-of": "2026-03-06"}, "no confirmed fraud"),
+        ({"--train-from": "2025-01-01", "--train-to": "2025-01-31"}, "no transactions from 2025-01-01"),
+        ({"--train-to": "2026-03-01"}, "need 2 days or more"),
+        ({"--cost-review-catch-share": "1.5"}, "--cost-review-catch-share: 1.5 must lie between 0 and 1"),
+        ({"--features": "nowhere"}, "--features: nowhere does not exist"),
+        ({"--reports": "nowhere"}, "--reports: nowhere does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_option(
+    files: Path, tmp_path: Path, change: dict[str, str], expected: str
+) -> None:
+    given = dict(zip(inputs(files)[::2], inputs(files)[1::2], strict=True))
+    given |= dict(zip(SPAN[::2], SPAN[1::2], strict=True)) | {"--out": tmp_path / "m"} | change
+    raised = error("train", "pix-fraud", *(word for pair in given.items() for word in pair))
+    assert isinstance(raised, BadInput)
+    assert expected in str(raised)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_feature_column_is_named(files: Path, tmp_path: Path) -> None:
+    whole = pq.read_table(files / "features.parquet")
+    pq.write_table(whole.drop_columns([catalog.NAMES[7]]), tmp_path / "f.parquet")
+    given = ("--features", tmp_path / "f.parquet", "--reports", files / "reports.parquet")
+    assert catalog.NAMES[7] in str(error("train", "pix-fraud", *given, *SPAN, "--out", tmp_path / "m"))
+
+
+def test_features_of_another_version_are_refused(files: Path, tmp_path: Path) -> None:
+    whole = pq.read_table(files / "features.parquet")
+    pq.write_table(whole.replace_schema_metadata({"features_version": "0ld"}), tmp_path / "f.parquet")
+    given = ("--features", tmp_path / "f.parquet", "--reports", files / "reports.parquet")
+    message = str(error("train", "pix-fraud", *given, *SPAN, "--out", tmp_path / "m"))
+    assert "0ld" in message
+    assert catalog.FEATURES_VERSION in message
+
+
+def test_another_product_and_a_foreign_folder_are_refused(files: Path, tmp_path: Path) -> None:
+    assert "pix-fraud" in str(error("train", "credit", *inputs(files), *SPAN, "--out", tmp_path / "m"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep me")
+    out = tmp_path / "mine"
+    assert "not a model folder" in str(error("train", "pix-fraud", *inputs(files), *SPAN, "--out", out))
+    assert isinstance(error("evaluate", tmp_path / "none", *inputs(files), *TEST), ModelRefused)
+
+
+def test_a_file_that_is_no_parquet_is_named(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "f.parquet").write_text("event_id,amount")
+    given = ("--features", tmp_path / "f.parquet", "--reports", files / "reports.parquet")
+    message = str(error("train", "pix-fraud", *given, *SPAN, "--out", tmp_path / "m"))
+    assert "is not a Parquet file" in message

@@ -1,0 +1,172 @@
+"""The model folder and its scorer: whole or refused, and the same bits in whatever batch."""
+
+from datetime import date
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from models.calibration import Calibration
+from models.costs import Costs, Thresholds
+from models.explain import Explainer
+from models.export import export
+from models.registry import Manifest, Model, ModelRefused, load, save, sha256
+from models.scorer import Scorer
+
+NAMES, VERSION = tuple(f"f{i}" for i in range(6)), "aaaa1111"
+
+
+def vectors_and_labels(n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(11)
+    vectors = rng.normal(size=(n, 6)).astype(np.float32)
+    vectors[rng.random((n, 6)) < 0.1] = np.nan
+    margin = np.nan_to_num(vectors[:, 0]) * 2 + np.nan_to_num(vectors[:, 1]) - 3
+    return vectors, rng.random(n) < 1 / (1 + np.exp(-margin))
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    vectors, y = vectors_and_labels()
+    params = {"objective": "binary", "num_threads": 2, "verbose": -1, "seed": 1, "num_leaves": 31}
+    booster = lgb.train(params, lgb.Dataset(vectors, y), 300)
+    content = export(booster, vectors, Calibration(1.1, 0.9, -0.2), Thresholds(0.2, 0.6))
+    manifest = Manifest(
+        product="pix-fraud",
+        features_version=VERSION,
+        feature_names=NAMES,
+        reference=(0.0, 0.0, 0.0, None, 0.0, 0.0),
+        thresholds=Thresholds(0.2, 0.6),
+        calibration=Calibration(1.1, 0.9, -0.2),
+        costs=Costs(),
+        train_from=date(2026, 1, 1),
+        train_to=date(2026, 1, 7),
+        as_of=date(2026, 1, 15),
+        n=len(y),
+        n_frauds=int(y.sum()),
+        metrics={"average_precision": 0.5, "log_loss": 1 / 3},
+        seed=1,
+        params=params,
+        libraries={"numpy": np.__version__},
+        opset={"ai.onnx.ml": 3},
+        onnx_sha256=sha256(content),
+    )
+    return Model(manifest.identified(), content)
+
+
+@pytest.fixture
+def folder(model: Model, tmp_path: Path) -> Path:
+    save(tmp_path / "m", model)
+    return tmp_path / "m"
+
+
+def scorer(folder: Path) -> Scorer:
+    return Scorer.load(folder, names=NAMES, features_version=VERSION)
+
+
+def test_what_is_saved_is_loaded(folder: Path, model: Model) -> None:
+    assert load(folder, NAMES, VERSION) == model
+    loaded = scorer(folder)
+    assert (loaded.model_id, loaded.review, loaded.deny, loaded.n_features) == (
+        model.manifest.model_id,
+        0.2,
+        0.6,
+        6,
+    )
+    assert np.isnan(loaded.reference).tolist() == [False, False, False, True, False, False]
+
+
+def test_saving_again_replaces_the_folder(folder: Path, model: Model) -> None:
+    save(folder, model)
+    assert [path.name for path in folder.parent.iterdir()] == ["m"]
+
+
+def test_a_score_has_the_same_bits_in_every_batch(folder: Path) -> None:
+    loaded, vectors = scorer(folder), vectors_and_labels(2000)[0]
+    whole = loaded.score(vectors)
+    assert ((whole > 0) & (whole < 1)).all()
+    for size in (1, 2, 3, 7, 50, 51, 128, 129, 500, 1999):
+        for start in (0, 1, 5):
+            parts = [loaded.score(vectors[at : at + size]) for at in range(start, len(vectors), size)]
+            assert np.concatenate(parts).tobytes() == whole[start:].tobytes()
+    others = np.random.default_rng(2).permutation(len(vectors))
+    assert loaded.score(vectors[others]).tobytes() == whole[others].tobytes()
+    assert loaded.score(vectors[::2]).tobytes() == whole[::2].tobytes()
+
+
+def test_an_empty_batch_and_a_wrong_width(folder: Path) -> None:
+    assert scorer(folder).score(np.empty((0, 6), dtype=np.float32)).shape == (0,)
+    with pytest.raises(Exception, match=r"takes \(n, 6\) vectors"):
+        scorer(folder).score(np.zeros((2, 5), dtype=np.float32))
+
+
+def test_other_features_are_refused_with_both_hashes(folder: Path) -> None:
+    with pytest.raises(ModelRefused, match=r"aaaa1111.*bbbb2222.*train again"):
+        Scorer.load(folder, names=NAMES, features_version="bbbb2222")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.json", None, "model.json cannot be read"),
+        ("model.onnx", None, "model.onnx cannot be read"),
+        ("model.json", b"{", "model.json is damaged at the file"),
+        ("model.json", b"{}", "model.json is damaged at product"),
+        ("model.onnx", b"something else", "has hash .* model.json says"),
+    ],
+)
+def test_a_damaged_folder_is_refused(folder: Path, name: str, content: bytes | None, message: str) -> None:
+    (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+    with pytest.raises(ModelRefused, match=message) as raised:
+        scorer(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_threshold_changed_by_hand_is_refused(folder: Path) -> None:
+    text = (folder / "model.json").read_text()
+    (folder / "model.json").write_text(text.replace('"deny": 0.6', '"deny": 0.9'))
+    with pytest.raises(ModelRefused, match="was changed"):
+        scorer(folder)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelRefused, match="no such model folder"):
+        scorer(tmp_path / "none")
+
+
+def test_reasons_are_the_groups_that_raise_the_score(folder: Path) -> None:
+    loaded = scorer(folder)
+    groups = {"B_SECOND": (1,), "A_FIRST": (0,), "NOTHING": (3,), "REST": (2, 4, 5)}
+    explainer = Explainer(loaded, groups)
+    vectors = np.zeros((300, 6), dtype=np.float32)
+    vectors[:, 3] = np.nan
+    vectors[0, :2] = (2.5, 1.5)
+    reasons = explainer.reasons(vectors)
+    assert reasons[0] == ["A_FIRST", "B_SECOND"]
+    assert reasons[1:] == [[]] * 299
+    assert explainer.reasons(np.empty((0, 6), dtype=np.float32)) == []
+
+
+def test_falls_equal_a_loop_over_rows_and_groups(folder: Path) -> None:
+    loaded, vectors = scorer(folder), vectors_and_labels(900)[0]
+    groups = {f"G{i}": (i, (i + 1) % 6) for i in range(6)}
+    falls = Explainer(loaded, groups).falls(vectors)
+    for row in (0, 1, 450, 899):
+        for column, code in enumerate(sorted(groups)):
+            hidden = vectors[[row]].copy()
+            hidden[0, list(groups[code])] = loaded.reference[list(groups[code])]
+            assert falls[row, column] == (loaded.logits(vectors[[row]]) - loaded.logits(hidden))[0]
+
+
+class _Equal:
+    """A model whose logit is the count of columns above 0."""
+
+    reference = np.zeros(6, dtype=np.float32)
+
+    def logits(self, vectors: np.ndarray) -> np.ndarray:
+        return (vectors > 0).sum(axis=1).astype(np.float64)
+
+
+def test_equal_falls_go_by_code_and_four_is_the_most() -> None:
+    groups = {code: (i,) for i, code in enumerate("FEDCBA")}
+    assert Explainer(_Equal(), groups).reasons(np.ones((1, 6), dtype=np.float32)) == [["A", "B", "C", "D"]]
