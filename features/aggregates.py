@@ -90,7 +90,8 @@ def known(column: Column) -> Column:
 
 def ratio(above: Column, below: Column) -> Column:
     """above / below; NaN where below is 0 or unknown."""
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    unknown: Column = np.full(len(above), np.nan)
+    return np.divide(above, below, out=unknown, where=below > 0)
 
 
 def _suffix(window: str, delayed: bool) -> str:
@@ -247,7 +248,12 @@ def novelty(entity: str, days: int, reason: str) -> Feature:
         return np.where(present(frame, entity), new.astype(np.float64), np.nan)
 
     return Feature(
-        f"{entity}_new_{days}d", f"1 if this {entity} was not seen for {days} days", "flag", reason, read, (slot,)
+        f"{entity}_new_{days}d",
+        f"1 if this {entity} was not seen for {days} days",
+        "flag",
+        reason,
+        read,
+        (slot,),
     )
 
 

@@ -28,7 +28,7 @@ PAYEE_RISK, PAYER_RISK, PROFILE = "PAYEE_REPORTED", "PAYER_REPORTED", "PAYEE_PRO
 DEVICE, TIME, CHANNEL = "DEVICE_UNUSUAL", "TIME_UNUSUAL", "CHANNEL_UNUSUAL"
 
 FEATURES: tuple[Feature, ...] = (
-    f.field("amount", "amount of this payment", "BRL", AMOUNT, lambda frame: frame.amount),
+    f.field("transaction_amount", "amount of this payment", "BRL", AMOUNT, lambda frame: frame.amount),
     f.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, f.local_hour),
     f.field("local_weekday", "weekday in São Paulo, 0 is Monday", "day", TIME, f.local_weekday),
     f.field("is_night", "1 from 20 h to 6 h in São Paulo", "flag", TIME, f.is_night),
@@ -85,7 +85,7 @@ FEATURES: tuple[Feature, ...] = (
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 
 FEATURES_VERSION: str = hashlib.sha256(
-    repr((REVISION, [(x.name, x.meaning, x.unit, x.needs) for x in FEATURES])).encode()
+    repr((REVISION, [(x.name, x.unit, x.needs) for x in FEATURES])).encode()
 ).hexdigest()[:16]
 
 

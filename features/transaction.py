@@ -79,3 +79,14 @@ def event_hash(event_id: str) -> bytes:
 def content_hash(transaction: Transaction) -> bytes:
     """8 bytes over every decoded field: key order and white space of the message do not count."""
     return blake2b("\x1f".join(map(str, transaction)).encode(), digest_size=8).digest()
+
+
+def entity_key(entity: str, event: Transaction | FraudReport) -> bytes:
+    """The 12 bytes that name an entity: ISPB and account together, both parties of a pair, the device."""
+    if entity == "payer":
+        return digest(event.payer_ispb, event.payer_account)
+    if entity == "payee":
+        return digest(event.payee_ispb, event.payee_account)
+    if entity == "pair":
+        return digest(event.payer_ispb, event.payer_account, event.payee_ispb, event.payee_account)
+    return digest(event.device_id)

@@ -1,0 +1,139 @@
+"""The contract of the state store: windows, labels, the repeat ring and the applied log.
+
+Two stores keep it: `memory_state` (the plain oracle) and `redis_state` (the one that serves); one
+contract suite (`tests/contract`) runs on both.
+
+The applied log makes a redelivery exact and a loss noticed (DESIGN section 6). For each log (a group's
+view of one topic partition) the store keeps `floor` <= `next`; offsets below `floor` are committed, those
+between are remembered with their answers, those from `next` on are new. A call covers offsets
+[start, stop) of each of its logs, in order; `start` is the `stop` of the worker's previous call.
+
+::
+
+    StateError          the store cannot be used as it is; the message says what to do
+    ├── Behind          the store lost what had been applied: heal the named logs, then call again
+    └── StateAway       the store does not answer: wait and make the same call again
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import VigiaError
+from features.transaction import FraudReport, Transaction
+from features.windows import DAY
+
+RING_SIZE = 32
+"""Event ids that a payer remembers to tell a repeat; beyond them a repeat counts as new."""
+
+COUNTERPARTY_CAP = 64
+"""Latest counterparties that an entity retains; distinct counts saturate here."""
+
+COUNTERPARTY_KEEP = 7 * DAY
+"""Counterparties are kept this long behind the entity's newest event time: the longest distinct count."""
+
+
+class StateError(VigiaError):
+    """The state store cannot be used as it is."""
+
+
+class StateAway(StateError):
+    """The store does not answer; nothing is known of the call's fate, and it may be made again as it was."""
+
+
+class LogId(NamedTuple):
+    """A consumer group's view of one partition. `topic_id` tells a topic made anew from its namesake."""
+
+    group: str
+    topic: str
+    topic_id: str
+    partition: int
+
+
+class Span(NamedTuple):
+    """Offsets [start, stop) of one log, as one call covers them.
+
+    `floor`: offsets below it are committed at the broker; the store forgets their answers.
+    `healing`: apply what is missing, remember no answers, and take everything below `stop` as committed.
+    """
+
+    log: LogId
+    floor: int
+    start: int
+    stop: int
+    healing: bool = False
+
+
+class Entry(NamedTuple):
+    """One decoded record of a call. `replay`: sent again on purpose from the dead letters."""
+
+    span: int
+    offset: int
+    event: Transaction | FraudReport
+    replay: bool = False
+
+
+class Status(IntEnum):
+    """What the store did with an entry."""
+
+    APPLIED = 0
+    STORED = 1
+    """Applied by an earlier call: the answer is that call's, byte for byte."""
+    STALE = 2
+    """Below the floor: committed, so decided. Whoever asks is a zombie and drops it."""
+    REPEAT = 3
+    """The payer's ring knows this event id with this content; nothing was changed."""
+    REUSED = 4
+    """The ring knows this event id with other content; nothing was changed."""
+    REPLAYED = 5
+    """A replay of something the ring knows: answered from the windows, applied to nothing twice."""
+
+
+ANSWERED = (Status.APPLIED, Status.STORED, Status.REPLAYED)
+"""The statuses whose row of slots means something."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call brought back."""
+
+    statuses: NDArray[np.uint8]
+    """(entries,) of Status."""
+    slots: NDArray[np.float64]
+    """(transactions among the entries, catalog.SLOTS); zeros where the status is not in ANSWERED."""
+    versions: dict[int, str] = field(default_factory=dict)
+    """Entry index → the versions that were to decide it, for STORED transactions."""
+
+
+class LogState(NamedTuple):
+    floor: int
+    next: int
+
+
+class Behind(StateError):
+    """`next` is below a span's `start`: the store lost applied offsets. Nothing was changed."""
+
+    def __init__(self, logs: dict[LogId, LogState]) -> None:
+        super().__init__(f"the state lost applied events of {len(logs)} partition(s); it is read again")
+        self.logs = logs
+
+
+class State(Protocol):
+    """What both stores do."""
+
+    async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
+        """Read every transaction's windows, then apply it, in the order given; all or nothing.
+
+        Raises Behind (nothing was changed) or StateAway (call again).
+        """
+        ...
+
+    async def log_states(self, logs: Sequence[LogId]) -> list[LogState | None]:
+        """Where each log stands; None for one that the store never saw (or lost)."""
+        ...
+
+    async def close(self) -> None: ...
