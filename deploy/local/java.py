@@ -13,7 +13,10 @@ from pathlib import Path
 from deploy.local.errors import ServiceError
 
 KAFKA_VERSION = "4.1.1"
-_COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
+_COORDINATES = (
+    f"org.apache.kafka:kafka_2.13:jar:{KAFKA_VERSION}:compile",
+    "org.slf4j:slf4j-simple:jar:1.7.36:compile",
+)
 _OLDEST_JAVA = 17
 
 
@@ -83,21 +86,27 @@ def _read_note(note: Path) -> str | None:
 
 
 def _download(folder: Path) -> list[Path]:
+    """All jars of Kafka, from Maven Central into ``folder``, which holds nothing else."""
     try:
-        import jgo  # slow to import, and of no use once the jars are here
+        from jgo.maven import MavenContext  # slow to import, and of no use once the jars are here
     except ImportError:
         raise ServiceError("the Python package jgo is missing: run `make setup` (extra `local`)") from None
+    # jgo takes a file that an interrupted download left behind for a whole one, so begin with none;
+    # for the same reason it gets no ~/.m2, which is not ours to empty
+    shutil.rmtree(folder, ignore_errors=True)
     try:
-        jars = [Path(jar) for jar in jgo.build(_COORDINATES, cache_dir=folder).all_jars]
+        # not jgo.build: where no Java is on the PATH it downloads a JDK, to sort jars by module for nothing
+        maven = MavenContext(repo_cache=folder, timeout=30)
+        wanted = [maven.create_dependency(coordinate) for coordinate in _COORDINATES]
+        resolved, theirs = maven.resolver.resolve(wanted)
+        needed = [*resolved, *(one for one in theirs if one.scope in ("compile", "runtime"))]
+        return [Path(one.artifact.resolve()) for one in needed]
     except Exception as error:  # whatever it meets on its way, for us it is one case: no jars
         why = " ".join(str(error).split())[:160] or type(error).__name__
         raise ServiceError(
             f"Apache Kafka {KAFKA_VERSION} could not be downloaded from Maven Central: {why}; "
             "check the network (or its proxy) and try again"
         ) from None
-    if not jars:
-        raise ServiceError(f"Apache Kafka {KAFKA_VERSION}: no jars were found; delete {folder} and try again")
-    return jars
 
 
 @contextmanager

@@ -113,3 +113,14 @@ def test_every_folder_with_code_is_a_package_that_gets_installed() -> None:
         for file in (ROOT / package).rglob("*.py")
     }
     assert sorted(str(home) for home in homes if not (home / "__init__.py").exists()) == []
+
+
+@pytest.mark.parametrize("target", ["help", "setup", "up", "down", "demo", "test", "check", "bench"])
+def test_make_help_says_what_each_target_does(target: str) -> None:
+    assert re.search(rf"^{target}:.*## \S", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_ci_runs_the_same_as_make_check() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert script.read_text().splitlines()[-1] == "exec make --no-print-directory check"

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import jgo
 import pytest
 
 from deploy.local import ServiceError, java, kafka, ports, project_folder, redis, service, start_kafka, up
@@ -95,11 +94,15 @@ def test_no_network_at_the_first_download_is_one_line(
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError("Max retries exceeded\nwith url")
 
+    half = tmp_path / "vigia" / "jars" / "half.jar"
+    half.parent.mkdir(parents=True)
+    half.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(jgo, "build", fail)
+    monkeypatch.setattr("jgo.maven.MavenContext.create_dependency", fail)
     with pytest.raises(ServiceError, match="check the network") as error:
         java.classpath(lambda _: None)
     assert "Max retries exceeded with url" in one_line(error)
+    assert not half.exists()  # what an interrupted download left is not trusted
 
 
 def test_jars_are_downloaded_once_and_again_if_one_is_gone(
