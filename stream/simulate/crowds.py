@@ -4,6 +4,7 @@ A new shop, a fundraiser, a seller whose advert went well. From a distance they 
 and a fundraiser's organiser even pays the money out at once.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from stream.simulate.config import DAY_MS, HOUR_MS, MINUTE_MS, SimulationConfig
 from stream.simulate.devices import Devices
 from stream.simulate.honest import rounded, settle
-from stream.simulate.payments import Payments
+from stream.simulate.payments import Orders, Payments
 from stream.simulate.population import Population
 from stream.simulate.rhythm import times_of_day
 
@@ -35,15 +36,23 @@ class Crowd:
 
 
 CROWDS = (
-    Crowd(share=0.03, payers=30, days=9.0, multiple=0.8, at_shop=True, paid_out=0.1),  # a shop opens
-    Crowd(share=0.012, payers=14, days=1.2, multiple=0.7, at_shop=False, paid_out=0.5),  # a fundraiser, a party
-    Crowd(share=0.014, payers=7, days=2.5, multiple=2.2, at_shop=False, paid_out=0.35),  # adverts that sell well
+    Crowd(share=0.018, payers=30, days=9.0, multiple=0.8, at_shop=True, paid_out=0.1),  # a shop opens
+    Crowd(
+        share=0.007, payers=14, days=1.2, multiple=0.7, at_shop=False, paid_out=0.5
+    ),  # a fundraiser, a party
+    Crowd(
+        share=0.008, payers=7, days=2.5, multiple=2.2, at_shop=False, paid_out=0.35
+    ),  # adverts that sell well
 )
 SHARE = sum(crowd.share for crowd in CROWDS)
 
 
 def crowds(
-    rng: np.random.Generator, config: SimulationConfig, population: Population, devices: Devices, honest: float
+    rng: np.random.Generator,
+    config: SimulationConfig,
+    population: Population,
+    devices: Devices,
+    honest: float,
 ) -> list[Payments]:
     """Every kind of crowd, as shares of `honest` payments. Unordered, inside the span."""
     return [_gather(rng, config, population, devices, crowd, honest * crowd.share) for crowd in CROWDS]
@@ -64,20 +73,21 @@ def _gather(
     begins = config.start_ms + (rng.random(events) * (config.end_ms - config.start_ms)).astype(np.int64)
     lasts = rng.exponential(crowd.days * DAY_MS, events)
     event = np.repeat(np.arange(events), sizes)
-    payer = rng.choice(population.people, len(event), p=population.daily / population.daily.sum()).astype(np.int32)
-    at_ms = _daytime(rng, population, payer, begins[event] + (rng.random(len(event)) * lasts[event]).astype(np.int64))
+    payer = rng.choice(population.people, len(event), p=population.daily / population.daily.sum()).astype(
+        np.int32
+    )
+    at_ms = _daytime(
+        rng, population, payer, begins[event] + (rng.random(len(event)) * lasts[event]).astype(np.int64)
+    )
     reais = rounded(rng, population.habit[payer] * level[event] * rng.lognormal(0.0, 0.5, len(event)), 0.5)
     out = _paid_out(rng, population, crowd, host, event, at_ms, reais)
-    payer, payee, at_ms, reais = (
-        np.concatenate(pair) for pair in zip((payer, host[event], at_ms, reais), out, strict=True)
-    )
-    inside = (at_ms >= config.start_ms) & (at_ms < config.end_ms) & (payer != payee)
-    return settle(rng, population, devices, payer[inside], payee[inside], at_ms[inside], reais[inside])
+    orders = Orders(payer, host[event], at_ms, reais).joined(out)
+    return settle(rng, population, devices, orders.possible(config))
 
 
 def _events(count: float, crowd: Crowd) -> int:
     """How many crowds give `count` payments; a lognormal's mean is above its median."""
-    return round(count / (crowd.payers * np.exp(0.6**2 / 2)))
+    return round(count / (crowd.payers * math.exp(0.6**2 / 2)))
 
 
 def _hosts(rng: np.random.Generator, population: Population, crowd: Crowd, events: int) -> NDArray[np.int32]:
@@ -103,8 +113,8 @@ def _paid_out(
     event: NDArray[np.int64],
     at_ms: NDArray[np.int64],
     reais: NDArray[np.float64],
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
-    """The host pays on most of what came in: payer, payee, time and reais of each part."""
+) -> Orders:
+    """The host pays on most of what came in, in parts."""
     events = len(host)
     total = np.bincount(event, weights=reais, minlength=events)
     last = np.zeros(events, dtype=np.int64)
@@ -115,4 +125,4 @@ def _paid_out(
     delay = rng.integers(5 * MINUTE_MS, 6 * HOUR_MS, len(source))
     payee = rng.integers(0, population.people + population.shops, len(source)).astype(np.int32)
     share = total[source] / parts[source] * rng.uniform(0.6, 1.0, len(source))
-    return host[source], payee, last[source] + delay, share
+    return Orders(host[source], payee, last[source] + delay, share)

@@ -84,7 +84,7 @@ def _incidents(
     ring = _rings(rng, typology.victims_per_mule, count)
     rings = int(ring[-1]) + 1
     mules = _mules(rng, population, typology, rings)
-    opens = config.start_ms + rng.random(rings) * (config.end_ms - config.start_ms)
+    opens = config.start_ms + _spread(rng, rings) * (config.end_ms - config.start_ms)
     lasts = rng.gamma(2.0, typology.mule_days / 2.0, rings) * DAY_MS
     at_ms = (opens[ring] + rng.random(count) * lasts[ring]).astype(np.int64)
     foreign = rng.random(count) < typology.new_device
@@ -106,7 +106,16 @@ def _rings(rng: np.random.Generator, mean: float, count: int) -> NDArray[np.int6
     return np.cumsum(rng.random(count) < 1 / mean).astype(np.int64) if mean > 1 else np.arange(count)
 
 
-def _mules(rng: np.random.Generator, population: Population, typology: Typology, count: int) -> NDArray[np.int32]:
+def _spread(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """`count` places in [0, 1), any first part of which is spread evenly (golden-ratio steps), so that the
+    same share of fraud falls into every week of every seed."""
+    even = rng.random() + np.arange(count) * 0.6180339887498949
+    return (even + rng.normal(0.0, 0.5 / max(count, 1), count)) % 1.0
+
+
+def _mules(
+    rng: np.random.Generator, population: Population, typology: Typology, count: int
+) -> NDArray[np.int32]:
     lent = rng.integers(0, population.people, count)
     fresh = rng.choice(population.fresh, count)
     return np.where(rng.random(count) < typology.mule_fresh, fresh, lent).astype(np.int32)
@@ -139,7 +148,7 @@ def _payments(
     )
     victim = incidents.victim[incident]
     at_ms = incidents.begins_ms[incident] + _elapsed(rng, typology, turn)
-    device, registered = _device(rng, devices, incidents, incident, victim, at_ms)
+    device, registered = _device(devices, rng, incidents, incident, victim, at_ms)
     other = (turn > 0) & (rng.random(len(turn)) < typology.other_mule)
     payee = np.where(other, incidents.second_mule[incident], incidents.mule[incident])
     start = balances(rng, population, incidents.victim)[incident]
@@ -162,9 +171,7 @@ def _payments(
     ).take(kept)
 
 
-def _elapsed(
-    rng: np.random.Generator, typology: Typology, turn: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _elapsed(rng: np.random.Generator, typology: Typology, turn: NDArray[np.int64]) -> NDArray[np.int64]:
     """Milliseconds from an incident's first payment to each of its payments."""
     gap = (rng.lognormal(np.log(typology.gap_minutes), 0.9, len(turn)) * MINUTE_MS).astype(np.int64)
     gap[turn == 0] = 0
@@ -174,12 +181,14 @@ def _elapsed(
 def _running(values: NDArray[np.int64], turn: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sum of the earlier values of the same incident; rows of an incident are consecutive, turn 0 first."""
     before = np.cumsum(values) - values
-    return before - np.repeat(before[turn == 0], np.diff(np.append(np.flatnonzero(turn == 0), len(turn))))
+    sizes = np.diff(np.append(np.flatnonzero(turn == 0), len(turn)))
+    earlier: NDArray[np.int64] = before - np.repeat(before[turn == 0], sizes)
+    return earlier
 
 
 def _device(
-    rng: np.random.Generator,
     devices: Devices,
+    rng: np.random.Generator,
     incidents: Incidents,
     incident: NDArray[np.int64],
     victim: NDArray[np.int32],
@@ -219,4 +228,6 @@ def _keys(
 ) -> NDArray[np.int8]:
     if typology.key_types is None:
         return key_types(rng, population, payee, initiation)
-    return np.where(initiation == MANU, UNKNOWN, mixed(rng, dict(typology.key_types), len(payee))).astype(np.int8)
+    return np.where(initiation == MANU, UNKNOWN, mixed(rng, dict(typology.key_types), len(payee))).astype(
+        np.int8
+    )

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from stream.simulate.config import DAY_MS, LOCAL_OFFSET_MS, MINUTE_MS, SimulationConfig
 from stream.simulate.devices import Devices
-from stream.simulate.payments import HONEST, Payments, to_centavos, within_limits
+from stream.simulate.payments import HONEST, Orders, Payments, to_centavos, within_limits
 from stream.simulate.population import FAVOURITES, Population
 from stream.simulate.rhythm import activity, local_midnights, times_of_day
 from stream.simulate.vocabulary import APDN, APES, AUTO, DICT, INIC, MANU, QRDN, QRES, UNKNOWN
 
-STRANGER_IS_SHOP = 0.62
+STRANGER_IS_SHOP = 0.72
 """A payee that is no favourite: a shop, else a person (a sale between two people, a service)."""
-LARGE = 0.04
+LARGE = 0.025
 """Share of payments that are several times the habit: rent, a used car, tuition, one's own other account."""
 BURSTS = 0.025
 """Share of payments followed at once by one to four more (splitting bills, several errands)."""
@@ -33,28 +33,22 @@ def everyday(
 ) -> Payments:
     """About `count` (mean) payments inside the span, bursts and rents included. Unordered."""
     rents = _rents(rng, config, population)
-    singles = max(count - len(rents[0]), 0.0) / (1 + BURSTS * _burst_mean())
+    singles = max(count - len(rents.payer), 0.0) / (1 + BURSTS * _burst_mean())
     payer, at_ms = _occasions(rng, config, population, singles)
     payer, at_ms = _with_bursts(rng, payer, at_ms)
     payee = payees(rng, population, payer)
-    reais = amounts(rng, population, payer, payee)
-    payer, payee, at_ms, reais = (
-        np.concatenate(pair) for pair in zip((payer, payee, at_ms, reais), rents, strict=True)
-    )
-    inside = (at_ms >= config.start_ms) & (at_ms < config.end_ms) & (payer != payee)
-    return settle(rng, population, devices, payer[inside], payee[inside], at_ms[inside], reais[inside])
+    orders = Orders(payer, payee, at_ms, amounts(rng, population, payer, payee)).joined(rents)
+    return settle(rng, population, devices, orders.possible(config))
 
 
 def settle(
     rng: np.random.Generator,
     population: Population,
     devices: Devices,
-    payer: NDArray[np.int32],
-    payee: NDArray[np.int32],
-    at_ms: NDArray[np.int64],
-    reais: NDArray[np.float64],
+    orders: Orders,
 ) -> Payments:
-    """Honest payments from who, whom, when and how much: device, limits, initiation, key and balance."""
+    """Honest payments from these orders: device, limits, initiation, key and balance."""
+    payer, payee, at_ms, reais = orders
     device, registered = devices.of(rng, payer, at_ms)
     unlimited = population.night_limit_raised[payer] | population.legal[payer]
     centavos = to_centavos(within_limits(reais, at_ms, registered, unlimited))
@@ -74,14 +68,14 @@ def settle(
     )
 
 
-def payees(
-    rng: np.random.Generator, population: Population, payer: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def payees(rng: np.random.Generator, population: Population, payer: NDArray[np.int32]) -> NDArray[np.int32]:
     """A favourite (the first ones more often), or somebody by popularity."""
     weights = np.tile(1.0 / np.arange(1, FAVOURITES // 2 + 1), 2)
     place = rng.choice(FAVOURITES, len(payer), p=weights / weights.sum())
     stranger = strangers(rng, population, len(payer))
-    return np.where(rng.random(len(payer)) < population.novelty[payer], stranger, population.favourites[payer, place])
+    return np.where(
+        rng.random(len(payer)) < population.novelty[payer], stranger, population.favourites[payer, place]
+    )
 
 
 def strangers(rng: np.random.Generator, population: Population, count: int) -> NDArray[np.int32]:
@@ -99,7 +93,7 @@ def amounts(
     habit, ticket = np.log(population.habit[payer]), np.log(population.ticket[payee])
     at_shop = (payee >= population.people) & (payee < population.people + population.shops)
     middle = np.where(at_shop, 0.4 * habit + 0.6 * ticket, habit)
-    reais = np.exp(middle + rng.normal(0.0, 1.0, len(payer)) * np.where(at_shop, 0.6, 0.95))
+    reais = np.exp(middle + rng.normal(0.0, 1.0, len(payer)) * np.where(at_shop, 0.6, 0.8))
     large = rng.random(len(payer)) < LARGE * np.where(at_shop, 0.4, 2.0)
     reais = np.where(large, np.exp(habit) * rng.lognormal(np.log(9.0), 0.8, len(payer)), reais)
     return rounded(rng, reais, np.where(at_shop, 0.1, 0.65))
@@ -118,7 +112,9 @@ def initiations(
 ) -> NDArray[np.int8]:
     """A shop is mostly paid by QR code, a person mostly by key."""
     sells = (payee >= population.people) & (payee < population.people + population.shops)
-    return np.where(sells, mixed(rng, SHOP_INITIATIONS, len(payee)), mixed(rng, PERSON_INITIATIONS, len(payee)))
+    return np.where(
+        sells, mixed(rng, SHOP_INITIATIONS, len(payee)), mixed(rng, PERSON_INITIATIONS, len(payee))
+    )
 
 
 def mixed(rng: np.random.Generator, shares: dict[int, float], count: int) -> NDArray[np.int8]:
@@ -134,9 +130,7 @@ def key_types(
     return np.where(initiation == MANU, UNKNOWN, population.key_types[payee, place]).astype(np.int8)
 
 
-def balances(
-    rng: np.random.Generator, population: Population, payer: NDArray[np.int32]
-) -> NDArray[np.int64]:
+def balances(rng: np.random.Generator, population: Population, payer: NDArray[np.int32]) -> NDArray[np.int64]:
     """Centavos: around 25 habitual payments, with a wide spread."""
     return to_centavos(population.habit[payer] * rng.lognormal(np.log(25.0), 1.0, len(payer)))
 
@@ -166,13 +160,13 @@ def _burst_mean() -> float:
     return float(np.dot(np.arange(1, 5), BURST_LENGTH))
 
 
-def _rents(
-    rng: np.random.Generator, config: SimulationConfig, population: Population
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
-    """Payer, payee, time and reais of each large monthly bill."""
+def _rents(rng: np.random.Generator, config: SimulationConfig, population: Population) -> Orders:
+    """The large monthly bills."""
     tenant = rng.random(population.people) < RENT
     due = population.payday.astype(np.int64) + rng.integers(0, 4, population.people)
-    rent = np.rint(population.habit[: population.people] * rng.lognormal(np.log(11.0), 0.5, population.people))
+    rent = np.rint(
+        population.habit[: population.people] * rng.lognormal(np.log(11.0), 0.5, population.people)
+    )
     payers, times = [], []
     for midnight in local_midnights(config):
         day = int((midnight.timestamp() * 1000 + LOCAL_OFFSET_MS) // DAY_MS)
@@ -182,9 +176,10 @@ def _rents(
         times.append(round(midnight.timestamp() * 1000) + times_of_day(rng, population.rhythm[owing]))
     payer, at_ms = np.concatenate(payers), np.concatenate(times)
     landlord = population.favourites[payer, payer % 2]
-    return payer, landlord, at_ms, rent[payer]
+    return Orders(payer, landlord, at_ms, rent[payer])
 
 
 def _weighted(rng: np.random.Generator, weights: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     cumulative = np.cumsum(weights)
-    return np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+    drawn: NDArray[np.int64] = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+    return drawn

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from stream.simulate.vocabulary import CNPJ, CPF, EMAIL, PHONE
 
-ALPHANUMERIC = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
+ALPHANUMERIC = np.frombuffer(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8
+)
 _CPF_WEIGHTS = (tuple(range(10, 1, -1)), tuple(range(11, 1, -1)))
 _CNPJ_WEIGHTS = ((5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2), (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2))
 

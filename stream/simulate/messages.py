@@ -28,7 +28,9 @@ class Message(NamedTuple):
 
 def instants(at_ms: NDArray[np.int64]) -> list[str]:
     """RFC 3339 in UTC, with milliseconds."""
-    text: list[str] = np.datetime_as_string(at_ms.astype("datetime64[ms]"), unit="ms", timezone="UTC").tolist()
+    text: list[str] = np.datetime_as_string(
+        at_ms.astype("datetime64[ms]"), unit="ms", timezone="UTC"
+    ).tolist()
     return text
 
 
@@ -56,7 +58,19 @@ def transaction_messages(
         payments.balance.tolist(),
         strict=True,
     )
-    for event_id, occurred_at, at_ms, payer, payee, amount, initiation, key_type, device, registered, balance in rows:
+    for (
+        event_id,
+        occurred_at,
+        at_ms,
+        payer,
+        payee,
+        amount,
+        initiation,
+        key_type,
+        device,
+        registered,
+        balance,
+    ) in rows:
         paying, paid = parties[payer], parties[payee]
         if population.tells_balance[payer]:
             paying = {**paying, "balance": money(balance)}
@@ -89,7 +103,9 @@ def report_messages(population: Population, reports: Reports) -> Iterator[Messag
         content = report_fields(population, reports, row, ispb)
         content["reported_at"] = instants_[row]
         value = orjson.dumps({name: field for name, field in content.items() if field is not None})
-        yield Message("fraud-reports", content["payer_account"].encode(), value, int(reports.reported_ms[row]))
+        yield Message(
+            "fraud-reports", content["payer_account"].encode(), value, int(reports.reported_ms[row])
+        )
 
 
 def report_fields(population: Population, reports: Reports, row: int, ispb: list[str]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.simulate.config import HOUR_MS, LOCAL_OFFSET_MS
+from stream.simulate.config import HOUR_MS, LOCAL_OFFSET_MS, SimulationConfig
 
 HONEST = -1
 """Typology code of a payment that is no fraud."""
@@ -25,7 +26,7 @@ class Payments:
     device: NDArray[np.int64]
     registered: NDArray[np.bool_]
     balance: NDArray[np.int64]
-    """Centavos in the payer's account before this payment, known to the simulator even where it is not told."""
+    """Centavos in the payer's account before this payment, also where it is not told."""
     typology: NDArray[np.int8]
     incident: NDArray[np.int32]
     """Which scenario of its typology the payment belongs to; -1 when honest."""
@@ -38,10 +39,31 @@ class Payments:
         return Payments(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
+class Orders(NamedTuple):
+    """Who means to pay whom, when and how much: equally long columns, before device and limits are known."""
+
+    payer: NDArray[np.int32]
+    payee: NDArray[np.int32]
+    at_ms: NDArray[np.int64]
+    reais: NDArray[np.float64]
+
+    def joined(self, other: "Orders") -> "Orders":
+        """These, then the others."""
+        return Orders(*(np.concatenate([mine, more]) for mine, more in zip(self, other, strict=True)))
+
+    def possible(self, config: SimulationConfig) -> "Orders":
+        """Those inside the span whose payer and payee differ."""
+        kept = (self.at_ms >= config.start_ms) & (self.at_ms < config.end_ms) & (self.payer != self.payee)
+        return Orders(*(column[kept] for column in self))
+
+
 def concatenate(parts: Sequence[Payments]) -> Payments:
     """One after the other."""
     return Payments(
-        **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Payments)}
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Payments)
+        }
     )
 
 
@@ -67,7 +89,7 @@ def within_limits(
     registered: NDArray[np.bool_],
     unlimited_at_night: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Cut to what the rail lets pass: R$ 1,000 at night, R$ 200 from an unregistered device (BCB, Pix rules)."""
+    """Cut to what Pix lets pass: R$ 1,000 at night, R$ 200 from an unregistered device."""
     night = np.where(is_night(at_ms) & ~unlimited_at_night, 1_000.0, np.inf)
     device = np.where(registered, np.inf, 200.0)
     return np.minimum(reais, np.minimum(night, device))

@@ -16,9 +16,9 @@ from stream.simulate.payments import HONEST, Payments
 from stream.simulate.typologies import TYPOLOGIES
 from stream.simulate.vocabulary import CONFIRMED, OPEN, OTHER, REJECTED, SCAM, UNKNOWN_TYPE, WITHDRAWN
 
-REPORTED = 0.9
-"""Share of fraud payments that are ever reported."""
-OUTCOMES = {CONFIRMED: 0.93, REJECTED: 0.035, WITHDRAWN: 0.025, OPEN: 0.01}
+REPORTED = 0.95
+"""Share of victims who ever report."""
+OUTCOMES = {CONFIRMED: 0.94, REJECTED: 0.03, WITHDRAWN: 0.02, OPEN: 0.01}
 """How the analysis ends; OPEN: it never does."""
 CONFIRMED_THEN_WITHDRAWN = 0.015
 LONGEST_DELAY_HOURS = 10 * 24.0
@@ -53,12 +53,15 @@ class Reports:
 def report(rng: np.random.Generator, payments: Payments, event_ids: NDArray[np.bytes_]) -> Reports:
     """Every report message about these (ordered) payments, also those after the span's end."""
     fraud = np.flatnonzero(payments.typology != HONEST)
-    told = fraud[rng.random(len(fraud)) < REPORTED]
+    victim = _victims(payments, fraud)
+    told = fraud[(rng.random(len(fraud)) < REPORTED)[victim]]
     honest = np.flatnonzero(payments.typology == HONEST)
     false = rng.choice(honest, min(len(honest), rng.poisson(len(fraud) * FALSE_REPORTS)), replace=False)
     row = np.concatenate([told, false])
-    opened = payments.at_ms[row] + _delay(rng, payments.typology[row])
-    status = np.concatenate([rng.choice(list(OUTCOMES), len(told), p=list(OUTCOMES.values())), _dismissed(rng, false)])
+    victim = np.concatenate([_victims(payments, told), len(told) + np.arange(len(false))])
+    opened = payments.at_ms[row] + _delay(rng, payments.typology[row], victim)
+    outcome = rng.choice(list(OUTCOMES), len(row), p=list(OUTCOMES.values()))[victim]
+    status = np.concatenate([outcome[: len(told)], _dismissed(rng, false)])
     decided = opened + _analysis(rng, len(row))
     kind = _types(rng, payments.typology[row])
     withdrawn = np.flatnonzero((status == CONFIRMED) & (rng.random(len(row)) < CONFIRMED_THEN_WITHDRAWN))
@@ -82,10 +85,21 @@ def report(rng: np.random.Generator, payments: Payments, event_ids: NDArray[np.b
     )
 
 
-def _delay(rng: np.random.Generator, typology: NDArray[np.int8]) -> NDArray[np.int64]:
+def _victims(payments: Payments, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each of these payments, the same within an incident: a victim reports all at once."""
+    incident = payments.typology[rows].astype(np.int64) << 32 | payments.incident[rows]
+    numbers: NDArray[np.int64] = np.unique(incident, return_inverse=True)[1]
+    return numbers
+
+
+def _delay(
+    rng: np.random.Generator, typology: NDArray[np.int8], victim: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Milliseconds from payment to report; an honest payment is disputed after about two days."""
     medians = np.array([kind.report_delay_hours for kind in TYPOLOGIES] + [48.0])  # code -1 reads the last
-    hours = np.clip(medians[typology] * rng.lognormal(0.0, 1.1, len(typology)), 0.05, LONGEST_DELAY_HOURS)
+    hours = np.clip(
+        medians[typology] * rng.lognormal(0.0, 1.1, len(typology))[victim], 0.05, LONGEST_DELAY_HOURS
+    )
     return (hours * HOUR_MS).astype(np.int64)
 
 

@@ -40,7 +40,8 @@ def activity(config: SimulationConfig, population: Population) -> NDArray[np.flo
     boost = np.ones(since_payday.shape)
     for days, factor in enumerate(PAYDAY_BOOST):
         boost[since_payday == days] = factor
-    return population.daily[:, None] * weekday[None, :] * boost
+    relative: NDArray[np.float64] = population.daily[:, None] * weekday[None, :] * boost
+    return relative
 
 
 def times_of_day(rng: np.random.Generator, profile: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -53,4 +54,5 @@ def hours_drawn(rng: np.random.Generator, weights: NDArray[np.float64]) -> NDArr
     cumulative = np.cumsum(weights, axis=1)
     draw = rng.random(len(weights)) * cumulative[:, -1]
     hour = np.minimum((cumulative < draw[:, None]).sum(axis=1), 23)
-    return hour * HOUR_MS + rng.integers(0, HOUR_MS, len(weights))
+    at_ms: NDArray[np.int64] = hour * HOUR_MS + rng.integers(0, HOUR_MS, len(weights))
+    return at_ms

@@ -36,7 +36,8 @@ class Simulation:
     @property
     def fraud(self) -> NDArray[np.bool_]:
         """Whether each transaction is fraud, reported or not."""
-        return self.payments.typology != HONEST
+        fraud: NDArray[np.bool_] = self.payments.typology != HONEST
+        return fraud
 
     @property
     def typology(self) -> list[str | None]:
@@ -57,11 +58,18 @@ class Simulation:
 
     def first(self, count: int) -> "Simulation":
         """The first `count` transactions and the reports made up to the last of them."""
-        if count >= len(self):
-            return self
-        end = int(self.occurred_ms[count - 1])
-        cut = self.between(self.config.start_ms, end + 1)
-        return replace(cut, payments=self.payments.take(slice(0, count)), event_ids=self.event_ids[:count])
+        return self._rows(0, min(count, len(self)))
+
+    def last(self, count: int) -> "Simulation":
+        """The last `count` transactions and the reports made from the first to the last of them."""
+        return self._rows(max(len(self) - count, 0), len(self))
+
+    def _rows(self, first: int, last: int) -> "Simulation":
+        rows = slice(first, last)
+        if first == last:
+            return self.between(0, 0)
+        cut = self.between(int(self.occurred_ms[first]), int(self.occurred_ms[last - 1]) + 1)
+        return replace(cut, payments=self.payments.take(rows), event_ids=self.event_ids[rows])
 
     def messages(self) -> Iterator[Message]:
         """Transactions and reports merged in event time; a report before a transaction at equal times."""

@@ -60,8 +60,8 @@ class Typology:
     victims_per_mule: float
     """Mean victims of one receiving account while it is in use."""
     mule_days: float
-    """Mean days for which a receiving account is in use."""
-    mule_fresh: float = 0.2
+    """Mean days for which a receiving account is in use; below 1: mostly one local day, at `hours`."""
+    mule_fresh: float = 0.28
     """Share of receiving accounts without an ordinary life before (the others are lent, rented or stolen)."""
     other_mule: float = 0.25
     """Probability that a later payment of the same incident goes to another account of the ring."""
@@ -81,21 +81,25 @@ class AccountTakeover(Typology):
     payments: tuple[float, ...] = (0.35, 0.3, 0.22, 0.13)
     gap_minutes: float = 5.0
     hours: tuple[float, ...] = NIGHT
-    multiple: float = 4.5
-    spread: float = 0.9
+    multiple: float = 6.0
+    spread: float = 0.7
     rounding: float = 0.35
     new_device: float = 0.45
     device_registered: float = 0.55
-    initiations: Mapping[int, float] = field(default_factory=lambda: {DICT: 0.55, MANU: 0.3, INIC: 0.05, QRDN: 0.1})
-    key_types: Mapping[int, float] | None = field(default_factory=lambda: {EVP: 0.5, EMAIL: 0.25, CPF_KEY: 0.25})
-    victims_per_mule: float = 3.0
+    initiations: Mapping[int, float] = field(
+        default_factory=lambda: {DICT: 0.55, MANU: 0.3, INIC: 0.05, QRDN: 0.1}
+    )
+    key_types: Mapping[int, float] | None = field(
+        default_factory=lambda: {EVP: 0.5, EMAIL: 0.25, CPF_KEY: 0.25}
+    )
+    victims_per_mule: float = 2.0
     mule_days: float = 2.0
-    report_delay_hours: float = 14.0
+    report_delay_hours: float = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class FalseCallCentre(Typology):
-    """"Falsa central de atendimento": a caller who plays the bank's security desk makes the victim pay,
+    """ "Falsa central de atendimento": a caller who plays the bank's security desk makes the victim pay,
     with the victim's own device and in office hours, one or two amounts far above habit to a person never
     paid before. Report type SCAM."""
 
@@ -103,21 +107,23 @@ class FalseCallCentre(Typology):
     share: float = 0.17
     report_type: int = SCAM
     payments: tuple[float, ...] = (0.55, 0.3, 0.15)
-    gap_minutes: float = 11.0
+    gap_minutes: float = 8.0
     hours: tuple[float, ...] = OFFICE
-    multiple: float = 7.0
-    spread: float = 0.75
+    multiple: float = 11.0
+    spread: float = 0.5
     rounding: float = 0.4
     initiations: Mapping[int, float] = field(default_factory=lambda: {DICT: 0.8, MANU: 0.12, QRDN: 0.08})
-    key_types: Mapping[int, float] | None = field(default_factory=lambda: {CPF_KEY: 0.4, PHONE: 0.25, EVP: 0.35})
-    victims_per_mule: float = 3.0
-    mule_days: float = 3.0
-    report_delay_hours: float = 20.0
+    key_types: Mapping[int, float] | None = field(
+        default_factory=lambda: {CPF_KEY: 0.4, PHONE: 0.25, EVP: 0.35}
+    )
+    victims_per_mule: float = 2.0
+    mule_days: float = 2.0
+    report_delay_hours: float = 26.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClonedWhatsapp(Typology):
-    """"Golpe do WhatsApp": somebody writes with a relative's name and picture and asks for money now. Round,
+    """ "Golpe do WhatsApp": somebody writes with a relative's name and picture and asks for money now. Round,
     moderate amounts to an unknown person's key, from the victim's own device; the same account collects from
     the whole address book within a day or two. Report type SCAM."""
 
@@ -126,14 +132,16 @@ class ClonedWhatsapp(Typology):
     report_type: int = SCAM
     payments: tuple[float, ...] = (0.65, 0.25, 0.1)
     gap_minutes: float = 35.0
-    multiple: float = 3.2
-    spread: float = 0.7
-    rounding: float = 0.85
+    multiple: float = 4.0
+    spread: float = 0.5
+    rounding: float = 0.9
     initiations: Mapping[int, float] = field(default_factory=lambda: {DICT: 0.92, MANU: 0.05, QRES: 0.03})
-    key_types: Mapping[int, float] | None = field(default_factory=lambda: {PHONE: 0.35, EMAIL: 0.3, CPF_KEY: 0.35})
-    victims_per_mule: float = 6.0
-    mule_days: float = 1.2
-    report_delay_hours: float = 5.0
+    key_types: Mapping[int, float] | None = field(
+        default_factory=lambda: {PHONE: 0.35, EMAIL: 0.3, CPF_KEY: 0.35}
+    )
+    victims_per_mule: float = 5.0
+    mule_days: float = 0.5
+    report_delay_hours: float = 9.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,43 +153,50 @@ class SwappedQr(Typology):
     name: str = "swapped_qr"
     share: float = 0.16
     report_type: int = SCAM
-    payments: tuple[float, ...] = (0.95, 0.05)
+    payments: tuple[float, ...] = (0.97, 0.03)
     gap_minutes: float = 60.0
     multiple: float = 1.1
     spread: float = 0.7
     rounding: float = 0.15
     initiations: Mapping[int, float] = field(default_factory=lambda: {QRES: 0.86, QRDN: 0.14})
-    victims_per_mule: float = 14.0
-    mule_days: float = 2.0
-    mule_fresh: float = 0.35
-    report_delay_hours: float = 48.0
+    key_types: Mapping[int, float] | None = field(default_factory=lambda: {EVP: 0.8, CPF_KEY: 0.2})
+    victims_per_mule: float = 9.0
+    mule_days: float = 0.2
+    mule_fresh: float = 0.4
+    report_delay_hours: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class MuleFanInAndDrain(Typology):
-    """A false sale (adverts, tickets, a task that "pays") brings many victims' small payments into one account,
+    """A false sale (adverts, tickets, a task that "pays") brings many victims' payments into one account,
     which is drained in pieces to other accounts within two hours, faster than the MED can block: its graph
     follows two hops within two hours from R$ 200. The victims' payments and the drains are both fraud here;
     the other kinds' money leaves by cash machine or card, which is no Pix. Report type SCAM."""
 
     name: str = "mule_fan_in_and_drain"
-    share: float = 0.18
+    share: float = 0.17
     report_type: int = SCAM
     payments: tuple[float, ...] = (0.85, 0.15)
     gap_minutes: float = 90.0
-    multiple: float = 2.2
+    multiple: float = 2.6
     spread: float = 0.6
     rounding: float = 0.6
     initiations: Mapping[int, float] = field(default_factory=lambda: {DICT: 0.7, QRES: 0.15, QRDN: 0.15})
+    mule_fresh: float = 0.35
+    key_types: Mapping[int, float] | None = field(
+        default_factory=lambda: {EVP: 0.55, EMAIL: 0.25, CPF_KEY: 0.2}
+    )
     victims_per_mule: float = 9.0
-    mule_days: float = 0.8
-    report_delay_hours: float = 26.0
-    drained: float = 0.6
+    mule_days: float = 0.2
+    report_delay_hours: float = 30.0
+    drained: float = 0.5
     """Probability that a received payment is drained at once."""
-    drain_parts: tuple[float, ...] = (0.5, 0.35, 0.15)
+    drain_parts: tuple[float, ...] = (0.3, 0.4, 0.3)
     """Probability of 1, 2, 3 pieces."""
-    drain_minutes: float = 30.0
+    drain_minutes: float = 18.0
     """Median from the receipt to a piece (sigma 0.8), at most 115."""
+    drain_device: float = 0.6
+    """Probability that the ring works the mule's account from a device of its own."""
     drain_share: float = 0.92
     """Mean share of the receipt that is drained."""
 
@@ -193,7 +208,7 @@ class CredentialStuffingNewDevice(Typology):
     and the early morning. Report type FRAUDULENT_ACCESS."""
 
     name: str = "credential_stuffing_new_device"
-    share: float = 0.15
+    share: float = 0.16
     report_type: int = FRAUDULENT_ACCESS
     payments: tuple[float, ...] = (0.3, 0.3, 0.25, 0.15)
     gap_minutes: float = 4.0
@@ -204,11 +219,13 @@ class CredentialStuffingNewDevice(Typology):
     new_device: float = 0.92
     device_registered: float = 0.12
     victims_per_device: float = 3.0
-    initiations: Mapping[int, float] = field(default_factory=lambda: {DICT: 0.55, QRDN: 0.25, MANU: 0.1, INIC: 0.1})
-    victims_per_mule: float = 4.0
+    initiations: Mapping[int, float] = field(
+        default_factory=lambda: {DICT: 0.55, QRDN: 0.25, MANU: 0.1, INIC: 0.1}
+    )
+    victims_per_mule: float = 2.5
     mule_days: float = 1.5
     other_mule: float = 0.4
-    report_delay_hours: float = 12.0
+    report_delay_hours: float = 18.0
 
 
 TYPOLOGIES: tuple[Typology, ...] = (
