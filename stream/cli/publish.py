@@ -9,7 +9,7 @@ import typer
 from models.extras import train_extra
 from stream.cli.sending import send
 from stream.publish import Outgoing
-from stream.settings import Settings
+from stream.settings import load_settings
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Parquet transactions file.")]
 Rate = Annotated[
@@ -32,9 +32,9 @@ def publish_command(file: File, rate: Rate = None, bootstrap: Bootstrap = None, 
     with train_extra():
         from stream.transactions_file import open_transactions
     transactions = open_transactions(file)
-    settings = Settings()
-    topic = settings.topic_prefix + "transactions"
-    send(_outgoing(transactions.messages(), topic), transactions.rows, settings, rate, bootstrap, json)
+    settings = load_settings(kafka_bootstrap=bootstrap)
+    topic = settings.topic("transactions")
+    send(_outgoing(transactions.messages(), topic), transactions.rows, settings, rate, json)
 
 
 def _outgoing(messages: Iterator[tuple[bytes, bytes]], topic: str) -> Iterator[Outgoing]:

@@ -13,17 +13,16 @@ def send(
     total: int,
     settings: Settings,
     rate: float | None,
-    bootstrap: str | None,
     json: bool,
 ) -> PublishReport:
     """Publish, show and tell. Raises VigiaError when not every message was acknowledged."""
-    config = settings.kafka_client_config()
-    if bootstrap is not None:
-        config["bootstrap.servers"] = bootstrap
     with progress("messages") as bar:
         task = bar.add_task("publishing", total=total)
         report = publish(
-            messages, config=config, rate=rate, on_progress=lambda sent: bar.update(task, completed=sent)
+            messages,
+            config=settings.kafka_client_config(),
+            rate=rate,
+            on_progress=lambda sent: bar.update(task, completed=sent),
         )
     if json:
         emit_json({"sent": report.sent, "failed": report.failed, "seconds": round(report.seconds, 3)})

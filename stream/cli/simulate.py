@@ -12,7 +12,7 @@ from models.extras import train_extra
 from stream.cli.common import console, emit_json
 from stream.cli.sending import send
 from stream.publish import Outgoing
-from stream.settings import Settings
+from stream.settings import Settings, load_settings
 from stream.simulate import Simulation, SimulationConfig, simulate
 
 DEFAULT_RATE = 1_000.0
@@ -60,8 +60,8 @@ def simulate_command(
         return
     if int(simulation.occurred_ms[-1]) > (datetime.now(UTC) + FUTURE).timestamp() * 1000:
         raise BadInput("--start: the last event would lie in the future; give an earlier day, or `now`")
-    settings = Settings()
-    send(_outgoing(simulation, settings.topic_prefix), len(simulation), settings, rate, bootstrap, json)
+    settings = load_settings(kafka_bootstrap=bootstrap)
+    send(_outgoing(simulation, settings), len(simulation) + len(simulation.reports), settings, rate, json)
 
 
 def traffic(count: int, seed: int, fraud_rate: float, start: str | None, now: datetime) -> Simulation:
@@ -86,9 +86,9 @@ def _start(text: str | None, now: datetime, days: float) -> datetime | None:
     return start if start.tzinfo else start.replace(tzinfo=UTC)
 
 
-def _outgoing(simulation: Simulation, prefix: str) -> Iterator[Outgoing]:
+def _outgoing(simulation: Simulation, settings: Settings) -> Iterator[Outgoing]:
     for topic, key, value, _ in simulation.messages():
-        yield Outgoing(prefix + topic, key, value)
+        yield Outgoing(settings.topic(topic), key, value)
 
 
 def _write(simulation: Simulation, folder: Path, json: bool) -> None:
