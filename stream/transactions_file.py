@@ -37,6 +37,8 @@ OPTIONAL = (
     *("initiation", "device_id", "device_registered", "direction"),
 )
 COLUMNS = (*REQUIRED, *OPTIONAL)
+# As text, the way times are compared here: RFC 3339 in UTC sorts like the instants.
+EARLIEST_TIME, LATEST_TIME = "2000-01-01T00:00:00.000Z", "2100-01-01T00:00:00.000Z"
 BATCH = 8_192
 _EXACT = pa.decimal128(38, 10)
 
@@ -163,6 +165,9 @@ def _check_values(path: Path, batch: pa.RecordBatch, first_row: int) -> None:
         length = pc.utf8_length(batch[name])
         wrong = pc.or_(pc.equal(length, 0), pc.greater(length, longest))
         _refuse(path, name, wrong, batch[name], first_row, f"1 to {longest} characters")
+    times = batch["occurred_at"]
+    wrong = pc.or_(pc.less(times, EARLIEST_TIME), pc.greater_equal(times, LATEST_TIME))
+    _refuse(path, "occurred_at", wrong, times, first_row, "a time from 2000 to 2099")
     amount = batch["amount"].cast(pa.decimal128(18, 2))
     wrong = pc.or_(pc.less_equal(amount, 0), pc.greater(amount, MAX_AMOUNT // 100))
     _refuse(path, "amount", wrong, amount, first_row, f"more than 0 and at most {MAX_AMOUNT // 100}")

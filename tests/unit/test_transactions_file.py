@@ -157,6 +157,7 @@ def test_a_misspelt_optional_column_is_refused(tmp_path):
         ({"event_id": ["e-1", "e" * 65]}, "column `event_id`, row 2"),
         ({"payee_account": ["b-1", "b" * 129]}, "column `payee_account`, row 2"),
         ({"initiation": ["DICT", "PIX"]}, "column `initiation`, row 2: 'PIX', expected one of MANU, DICT"),
+        ({"occurred_at": pa.array([0, 0], pa.timestamp("ms", "UTC"))}, "column `occurred_at`, row 1: '1970"),
         ({"occurred_at": pa.nulls(2)}, "column `occurred_at`, row 1: null"),
     ],
 )
