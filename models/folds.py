@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from features.errors import BadInput
 from models.dataset import Rows
 from models.export import raw_logits
-from models.params import MAX_TREES, MIN_TREES, PARAMS
+from models.params import MAX_TREES, MIN_TREES, PARAMS, PATIENCE
 
-MAX_FOLDS = 4
+MAX_FOLDS = 3
 _FIRST_SHARE = 0.4  # of the days, which no fold predicts
 
 Mask = NDArray[np.bool_]
@@ -91,8 +91,8 @@ def _fit(
         num_boost_round=MAX_TREES,
         valid_sets=[unseen],
         valid_names=["unseen"],
-        callbacks=[lgb.record_evaluation(curves)],
+        callbacks=[lgb.record_evaluation(curves), lgb.early_stopping(PATIENCE, verbose=False)],
     )
     curve = np.array(curves["unseen"]["binary_logloss"])
-    # LightGBM stops by itself when no split is left: later trees would change nothing.
+    # Where it stopped early the loss was rising: taking it as level there favours no later count.
     return booster, np.pad(curve, (0, MAX_TREES - len(curve)), mode="edge")

@@ -1,9 +1,10 @@
 """A served model: vectors in, probabilities of fraud out. Needs the core dependencies only.
 
 A row's score has the same bits in whatever batch it comes, so a redelivered event gives the same decision.
-With one thread ONNX Runtime adds a row's leaves in the order of the trees, for one row as for many; with more
-it adds partial sums by thread, whose order depends on the batch. Hence one thread; a test holds it. (A worker
-is a process per core, so a second thread would only take another worker's core.)
+With one thread ONNX Runtime adds a row's leaves in the order of the trees, for one row as for many. With two
+it splits the trees by threads for batches up to 50 rows and the rows for longer ones: measured on 300 trees,
+nine rows in ten then differ by up to 7e-6 in logit. Hence one thread, and a test that holds it. (A worker is
+a process per core, so a second thread would only take another worker's core.)
 """
 
 from collections.abc import Sequence
