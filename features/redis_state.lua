@@ -360,6 +360,8 @@ for i, key in ipairs(KEYS) do
   local state = redis.call('HMGET', key, 'floor', 'next')
   local s = { key = key, stop = stop, healing = healing == 1, committed = committed, log = {},
               floor = tonumber(state[1] or 0), next = tonumber(state[2] or 0) }
+  -- A log that was never seen is written even if it stands at 0: it is no longer unknown.
+  s.stored_floor, s.stored_next = state[1] and s.floor or -1, s.next
   if not s.healing and s.next < start then
     behind[#behind + 1], behind[#behind + 2], behind[#behind + 3] = i, s.floor, s.next
   end
@@ -408,17 +410,18 @@ for _, e in ipairs(touched) do redis.call('SET', e.key, encode(e), 'EX', ARGV[5]
 for _, s in ipairs(spans) do
   if s.stop > s.next then s.next = s.stop end
   if s.healing and s.stop > s.floor then s.floor = s.stop end
-  redis.call('HSET', s.key, 'floor', string.format('%.0f', s.floor), 'next', string.format('%.0f', s.next))
   local answers = s.key .. ':answers'
-  while true do
+  if s.floor ~= s.stored_floor or s.next ~= s.stored_next then
+    redis.call('HSET', s.key, 'floor', string.format('%.0f', s.floor), 'next', string.format('%.0f', s.next))
+  end
+  while s.floor > s.stored_floor do
     local oldest = redis.call('LINDEX', answers, 0)
     if not oldest or su('<I8', oldest) > s.floor then break end
     redis.call('LPOP', answers)
   end
   if #s.log > 0 then
     redis.call('RPUSH', answers, sp('<I8I2', s.stop, #ARGV[4]) .. ARGV[4] .. table.concat(s.log))
+    redis.call('EXPIRE', answers, ARGV[5])
   end
-  redis.call('EXPIRE', s.key, ARGV[5])
-  redis.call('EXPIRE', answers, ARGV[5])
 end
 return { 0, table.concat(statuses), table.concat(rows), decided }

@@ -38,7 +38,7 @@ from features.transaction import (
     entity_key,
     event_hash,
 )
-from features.windows import DAY, LEVELS, REPORT_DELAY, RETENTION, WINDOWS, Level
+from features.windows import DAY, LEVELS, REPORT_DELAY, RETENTION, WINDOWS, Level, Window
 
 LAYOUT = 1
 """Raised by hand when the Lua text changes what it stores; a changed plan changes the hash by itself."""
@@ -49,6 +49,7 @@ TTL_SECONDS = (RETENTION + 15 * DAY) // 1000
 _ENTRY = struct.Struct("<BBQQQ8s8s12s12s12s12s")
 _SPAN = struct.Struct("<QQQB")
 _NO_HASH, _NO_ENTITY = bytes(8), bytes(12)
+_TILED = ("count", "sum", "squares", "max")
 
 
 def _lua(value: object) -> str:
@@ -67,14 +68,18 @@ def _position(slot: Slot) -> int | None:
     return SLOTS.index(slot) + 1 if slot in SLOTS else None
 
 
+def _window_plan(entity: str, window: Window, delayed: bool) -> dict[str, int | None]:
+    places = {stat: _position(Slot(entity, stat, window.name, delayed)) for stat in _TILED}
+    return {"length": window.length, "shift": REPORT_DELAY if delayed else 0, **places}
+
+
 def _level_plan(entity: str, level: Level) -> dict[str, Any] | None:
-    windows: list[dict[str, int | None]] = [
-        {"length": window.length, "shift": REPORT_DELAY if delayed else 0}
-        | {s: _position(Slot(entity, s, window.name, delayed)) for s in ("count", "sum", "squares", "max")}
+    windows = [
+        _window_plan(entity, window, delayed)
         for delayed in (False, True)
         for window in WINDOWS.values()
         if window.level is level
-        if any(x[:1] + x[2:] == (entity, window.name, delayed) and x.stat in _TILED for x in SLOTS)
+        if any(Slot(entity, stat, window.name, delayed) in SLOTS for stat in _TILED)
     ]
     if not windows:
         return None
@@ -89,9 +94,6 @@ def _level_plan(entity: str, level: Level) -> dict[str, Any] | None:
         "max": any(window["max"] for window in windows) or None,
         "windows": windows,
     }
-
-
-_TILED = ("count", "sum", "squares", "max")
 
 
 def _kind_plan(entity: str) -> dict[str, Any]:
@@ -163,10 +165,15 @@ class RedisState:
         self._script = client.register_script(SCRIPT)
 
     @classmethod
+    def at(cls, url: str) -> "RedisState":
+        """The state at an address; it is dialled by the first call."""
+        return cls(aioredis.from_url(url, socket_timeout=10, socket_connect_timeout=3))
+
+    @classmethod
     async def connect(cls, url: str) -> "RedisState":
         """Raises StateAway if it does not answer, StateError if it would evict what was counted."""
-        client = aioredis.from_url(url, socket_timeout=10, socket_connect_timeout=3)
-        state = cls(client)
+        state = cls.at(url)
+        client = state._redis
         try:
             policy = (await _answer(client.config_get("maxmemory-policy")))["maxmemory-policy"]
         except StateError:

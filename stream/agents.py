@@ -1,0 +1,172 @@
+"""The Faust side: one agent that drains its queue into batches, and acknowledges by hand, in order.
+
+Faust loses by default (DESIGN section 7): an exception in `async for` acknowledges the event, and so does a
+codec error. So: raw bytes in, `noack()`, and an error that nobody can mend leaves the process before any
+acknowledgement, because a graceful stop would commit. docs/adr/0004 lists the internals this leans on.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from stream import metrics
+from stream.kafka_log import notable
+from stream.pipeline import Record
+from stream.settings import Settings
+from stream.worker import INPUTS, Worker
+
+log = logging.getLogger("vigia.agents")
+
+
+def make_app(settings: Settings) -> faust.App:
+    """The Faust app with the settings that DESIGN section 7 measured."""
+    credentials: Any = None
+    context = _ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        credentials = faust.SASLCredentials(
+            username=settings.kafka_security_username,
+            password=settings.kafka_security_password,
+            mechanism=settings.kafka_security_sasl_mechanism,
+            ssl_context=context,
+        )
+    elif context:
+        credentials = faust.SSLCredentials(context)
+    return faust.App(
+        settings.group_id,
+        broker=[f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")],
+        broker_credentials=credentials,
+        consumer_group_instance_id=settings.instance_id,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=6,
+        broker_heartbeat_interval=2,
+        broker_commit_interval=settings.commit_seconds,
+        broker_commit_livelock_soft_timeout=3600,
+        broker_max_poll_records=4096,
+        stream_buffer_maxsize=8192,
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+    )
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    if "SSL" not in settings.kafka_security_protocol:
+        return None
+    ca, cert = settings.kafka_security_ca_file, settings.kafka_security_cert_file
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    if cert:
+        context.load_cert_chain(cert, settings.kafka_security_key_file)
+    return context
+
+
+class Intake:
+    """Faust's events of the two input topics as batches of records."""
+
+    def __init__(self, app: faust.App, settings: Settings) -> None:
+        self._app, self._max = app, settings.batch_max
+        self._names = {settings.topic(name): name for name in INPUTS}
+        self._generation = -1
+
+    async def batches(self, stream: Any) -> AsyncIterator[list[Any]]:
+        """What waits in the agent's queue, at most `batch_max` events at a time."""
+        queue = stream.channel.queue
+        async for event in stream.noack().events():
+            events = [event] if self._is_current(event) else []
+            while len(events) < self._max and not queue.empty():
+                waiting = queue.get_nowait()
+                if self._is_current(waiting):
+                    # Faust's own iterator would have done this: an untracked message is never committed.
+                    waiting.message.tracked = True
+                    self._app.consumer.track_message(waiting.message)
+                    events.append(waiting)
+            if events:
+                yield events
+
+    def _is_current(self, event: Any) -> bool:
+        """False for what was fetched before the last rebalance: it is fetched again by its new owner."""
+        app = self._app
+        return app.flow_control.is_active() and event.message.generation_id == app.consumer_generation_id
+
+    def record(self, event: Any) -> Record:
+        message = event.message
+        replay, traceparent = notable(message.headers)
+        timestamp = round((message.timestamp or 0) * 1000)
+        return Record(
+            self._names[message.topic], message.partition, message.offset, timestamp, message.key, message.value,
+            replay, traceparent,
+        )  # fmt: skip
+
+    def rebalanced(self) -> bool:
+        """True once after each rebalance."""
+        generation = self._app.consumer_generation_id
+        changed, self._generation = generation != self._generation, generation
+        return changed
+
+    def assigned(self) -> list[tuple[str, int]]:
+        tps = (tp for tp in self._app.consumer.assignment() if tp.topic in self._names)
+        return sorted((self._names[tp.topic], tp.partition) for tp in tps)
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Offsets that the broker confirmed, of the assigned partitions."""
+        offsets = self._committed_offsets()
+        return {(self._names[tp.topic], tp.partition): offsets[tp] or 0 for tp in list(offsets)
+                if tp.topic in self._names}  # fmt: skip
+
+    def _committed_offsets(self) -> dict[Any, int | None]:
+        offsets: dict[Any, int | None] = self._app.consumer._committed_offset  # type: ignore[attr-defined]
+        return offsets
+
+    def observe_lag(self) -> None:
+        consumer, committed = self._app.consumer, self._committed_offsets()
+        for tp in consumer.assignment():
+            end = consumer.highwater(tp) if tp.topic in self._names else None
+            if end is not None:
+                read = committed.get(TP(tp.topic, tp.partition)) or 0
+                metrics.LAG.labels(self._names[tp.topic], str(tp.partition)).set(max(0, end - read))
+
+
+def add_agent(app: faust.App, settings: Settings, worker: Worker) -> None:
+    """Subscribe one agent to both input topics."""
+    topic = app.topic(
+        *(settings.topic(name) for name in INPUTS),
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        allow_empty=True,
+    )
+    intake = Intake(app, settings)
+
+    @app.agent(topic, concurrency=1, name="vigia")
+    async def decide(stream: Any) -> None:
+        try:
+            async for events in intake.batches(stream):
+                await _turn(intake, worker, events)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.critical("cannot go on; leaving before anything is acknowledged", exc_info=True)
+            logging.shutdown()
+            os._exit(1)
+
+
+async def _turn(intake: Intake, worker: Worker, events: list[Any]) -> None:
+    records = [intake.record(event) for event in events]
+    if intake.rebalanced():
+        first: dict[tuple[str, int], int] = {}
+        for record in records:
+            first.setdefault((record.topic, record.partition), record.offset)
+        await worker.attach(intake.assigned(), first)
+    worker.committed(intake.committed())
+    await worker.handle(records)
+    for event in events:
+        event.ack()
+    intake.observe_lag()

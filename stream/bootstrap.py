@@ -1,0 +1,113 @@
+"""The one place where the parts of a worker are joined."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+import faust
+import mode.loop
+import orjson
+
+from features.redis_state import RedisState
+from features.state import StateAway
+from models.scorer import Scorer
+from stream.agents import add_agent, make_app
+from stream.health import Health
+from stream.http.operations import serve_operations
+from stream.kafka_log import KafkaAway, KafkaLog
+from stream.outputs import Outputs
+from stream.pipeline import Pipeline
+from stream.policy import Policy
+from stream.settings import Settings
+from stream.topics import TOPICS
+from stream.worker import Worker
+
+log = logging.getLogger("vigia.bootstrap")
+
+_RETRY_SECONDS = 0.5
+
+
+class JsonLog(logging.Formatter):
+    """One JSON object a line. Fields are offsets, counts and codes: never an account, a key or an id."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure_logging() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLog())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def run_worker(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; ends the process. Raises VigiaError for what is wrong from the start."""
+    configure_logging()
+    scorer = Scorer.load(settings.model)
+    policy = Policy(scorer.thresholds)
+    health = Health()
+    server = serve_operations(settings.http_host, settings.http_port, health)
+    fields = {"model": scorer.model_id, "policy": policy.version, "http_port": server.server_port}
+    log.info("starting", extra={"fields": fields})
+    kafka = KafkaLog(settings)
+    topic_ids = _wait_for_kafka(kafka, health)
+    mode.loop.use("uvloop")
+    asyncio.run(_wait_for_redis(settings, health))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = make_app(settings)
+    worker = Worker(
+        Pipeline(RedisState.at(settings.redis_url), scorer, policy),
+        Outputs(settings, f"{socket.gethostname()}-{os.getpid()}", health),
+        kafka,
+        health,
+        group=settings.group_id,
+        topic_ids=topic_ids,
+        on_empty=settings.state_on_empty,
+    )
+    add_agent(app, settings, worker)
+    app.on_worker_init.connect(lambda *_, **__: health.start())
+    faust.Worker(
+        app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True, loop=loop
+    ).execute_from_commandline()
+
+
+def _wait_for_kafka(kafka: KafkaLog, health: Health) -> dict[str, str]:
+    """Ids of the topics, as soon as a broker answers. Raises TopicsMissing."""
+    while True:
+        try:
+            ids, _ = kafka.describe(tuple(TOPICS))
+        except KafkaAway as away:
+            health.waiting("kafka", str(away))
+            time.sleep(_RETRY_SECONDS)
+        else:
+            health.answered("kafka")
+            return ids
+
+
+async def _wait_for_redis(settings: Settings, health: Health) -> None:
+    """Return when Redis answers and evicts nothing. Raises StateError."""
+    while True:
+        try:
+            await (await RedisState.connect(settings.redis_url)).close()
+        except StateAway as away:
+            health.waiting("redis", str(away))
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            health.answered("redis")
+            return

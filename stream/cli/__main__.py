@@ -1,0 +1,5 @@
+"""`python -m stream.cli` is the command `vigia`."""
+
+from stream.cli import main
+
+main()

@@ -1,0 +1,321 @@
+"""The messages of the topics: what comes in is decoded and validated here, what goes out is encoded here.
+
+The pydantic models are the contract (DESIGN section 4); the JSON Schemas in `schemas/` are generated from
+them. Decoding gives a frozen value of `features.transaction` or raises `Rejected` with a code of its own
+for each kind of bad input.
+"""
+
+import base64
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from features.transaction import EARLIEST, LATEST, MAX_AMOUNT, FraudReport, Transaction
+from stream.dead_letter import Rejected
+
+M = TypeVar("M", bound=BaseModel)
+
+SCHEMA_VERSION = b"1"
+MAX_BYTES = 64 * 1024
+AHEAD_MS = 10 * 60 * 1000
+"""`occurred_at` may be this far ahead of the record's Kafka timestamp."""
+
+_PLAIN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,2}))?")
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?P<offset>[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+def _money(value: object) -> int:
+    """BRL as string or number → centavos, exactly."""
+    if isinstance(value, str) and (match := _PLAIN.fullmatch(value)):
+        centavos = int(match[2]) * 100 + int((match[3] or "").ljust(2, "0"))
+        return -centavos if match[1] else centavos
+    number = _decimal(value)
+    if abs(number) > MAX_AMOUNT:
+        code = "AMOUNT_TOO_LARGE" if number > 0 else "AMOUNT_NOT_POSITIVE"
+        raise PydanticCustomError(code, "should be more than 0 and at most 1000000000.00")
+    scaled = number * 100
+    if scaled != scaled.to_integral_value():
+        raise PydanticCustomError("AMOUNT_PRECISION", "should have at most 2 decimals")
+    if isinstance(value, str):
+        # A number by Decimal's lights only (exponent, 3 decimals, blanks): not what the contract sends.
+        code = "AMOUNT_PRECISION" if "." in value else "AMOUNT_NOT_A_NUMBER"
+        raise PydanticCustomError(code, "should be digits with at most 2 decimals, e.g. 150.00")
+    return int(scaled)
+
+
+def _decimal(value: object) -> Decimal:
+    """Raises AMOUNT_NOT_A_NUMBER. A float's repr is the shortest text that reads back as it: no 150.0999…"""
+    number = Decimal("NaN")
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        with suppress(InvalidOperation):
+            number = Decimal(repr(value) if isinstance(value, float) else value)
+    if number.is_nan():
+        raise PydanticCustomError("AMOUNT_NOT_A_NUMBER", "should be a number or a numeric string")
+    return number
+
+
+def _amount(value: object) -> int:
+    centavos = _money(value)
+    if centavos <= 0:
+        raise PydanticCustomError("AMOUNT_NOT_POSITIVE", "should be more than 0")
+    if centavos > MAX_AMOUNT:
+        raise PydanticCustomError("AMOUNT_TOO_LARGE", "should be at most 1000000000.00")
+    return centavos
+
+
+def _time(value: object) -> int:
+    """RFC 3339 with offset → ms since 1970, UTC; finer digits are cut off."""
+    if not isinstance(value, str) or not (match := _RFC3339.fullmatch(value)):
+        raise PydanticCustomError("TIME_INVALID", "should be RFC 3339, e.g. 2026-11-21T15:30:00.123Z")
+    if match["offset"] is None:
+        raise PydanticCustomError("TIME_WITHOUT_OFFSET", "should end in Z or an offset such as -03:00")
+    try:
+        time = (datetime.fromisoformat(value.upper()) - _EPOCH) // _MS
+    except (ValueError, OverflowError):
+        raise PydanticCustomError("TIME_INVALID", "should be a time that exists") from None
+    if not EARLIEST <= time < LATEST:
+        raise PydanticCustomError("TIME_OUT_OF_RANGE", "should be between 2000 and 2099")
+    return time
+
+
+_MONEY_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d{1,10}(\.\d{1,2})?$"}]}
+_TIME_SCHEMA = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset"}
+_AMOUNT_SCHEMA = _MONEY_SCHEMA | {
+    "exclusiveMinimum": 0,
+    "maximum": 1_000_000_000,
+    "description": "BRL, more than 0, at most 2 decimals, string or number",
+}
+
+Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
+Amount = Annotated[int, BeforeValidator(_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
+Balance = Annotated[int, BeforeValidator(_money), WithJsonSchema(_MONEY_SCHEMA | {"description": "BRL"})]
+Id = Annotated[str, Field(min_length=1, max_length=64)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Ispb = Annotated[str, Field(pattern=r"^[0-9A-Z]{8}$")]
+PersonType = Literal["NATURAL_PERSON", "LEGAL_PERSON"]
+KeyType = Literal["CPF", "CNPJ", "PHONE", "EMAIL", "EVP"]
+Initiation = Literal["MANU", "DICT", "QRDN", "QRES", "INIC", "APDN", "APES", "AUTO"]
+ReportType = Literal["SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS", "OTHER", "UNKNOWN"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class PayerMessage(_Message):
+    account: Name
+    ispb: Ispb | None = None
+    person_type: PersonType | None = None
+    holder: Name | None = Field(None, description="a token for the CPF or CNPJ, never the number itself")
+    opened_at: Time | None = None
+    balance: Balance | None = None
+
+
+class PayeeMessage(_Message):
+    account: Name
+    ispb: Ispb | None = None
+    person_type: PersonType | None = None
+    holder: Name | None = None
+    opened_at: Time | None = None
+    key: Annotated[str, Field(min_length=1, max_length=140)] | None = None
+    key_type: KeyType | None = None
+
+
+class DeviceMessage(_Message):
+    id: Name
+    registered: StrictBool | None = None
+
+
+class TransactionMessage(_Message):
+    """One Pix payment order. Absent means unknown, never zero; unknown fields are ignored."""
+
+    event_id: Id
+    occurred_at: Time
+    amount: Amount
+    payer: PayerMessage
+    payee: PayeeMessage
+    initiation: Initiation | None = None
+    device: DeviceMessage | None = None
+    direction: Literal["OUTBOUND", "INBOUND", "INTERNAL"] | None = None
+    dict_statistics: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(None, alias="dict")
+
+    def value(self) -> Transaction:
+        payer, payee, device = self.payer, self.payee, self.device
+        return Transaction(
+            self.event_id, self.occurred_at, self.amount, payer.account, payee.account, payer.ispb,
+            payer.person_type, payer.holder, payer.opened_at, payer.balance, payee.ispb, payee.person_type,
+            payee.holder, payee.opened_at, payee.key, payee.key_type, self.initiation,
+            device.id if device else None, device.registered if device else None, self.direction,
+        )  # fmt: skip
+
+
+class FraudReportMessage(_Message):
+    """A MED infraction report. REJECTED and WITHDRAWN are final, in whatever order messages come."""
+
+    report_id: Id
+    transaction_event_id: Id
+    payer_account: Name
+    payer_ispb: Ispb | None = None
+    payee_account: Name
+    payee_ispb: Ispb | None = None
+    device_id: Name | None = None
+    payee_key: Annotated[str, Field(min_length=1, max_length=140)] | None = None
+    reported_at: Time
+    status: Literal["OPEN", "CONFIRMED", "REJECTED", "WITHDRAWN"]
+    type: ReportType
+
+    def value(self) -> FraudReport:
+        return FraudReport(**{name: getattr(self, name) for name in FraudReport._fields})
+
+
+class ReasonMessage(_Message):
+    code: str
+    text: str = Field(description="pt-BR, for the customer and the analyst")
+
+
+class DecisionMessage(_Message):
+    """What became of a transaction. No decision in time is never an APPROVE."""
+
+    event_id: Id
+    decision: Literal["APPROVE", "REVIEW", "DENY"]
+    score: float = Field(ge=0, le=1, description="calibrated probability of fraud, 9 significant digits")
+    reasons: list[ReasonMessage] = Field(max_length=4, description="only when not APPROVE")
+    model: str
+    policy: str
+    features_version: str
+    occurred_at: str = Field(json_schema_extra={"format": "date-time"})
+    amount: str = Field(pattern=r"^\d+\.\d{2}$")
+    payer_account: Name
+    payee_account: Name
+
+
+class AlertMessage(DecisionMessage):
+    """A decision that is not APPROVE, with its evidence: the features behind each reason, null if unknown."""
+
+    evidence: dict[str, float | None]
+
+
+class FeatureLogMessage(_Message):
+    """The vector that was scored."""
+
+    event_id: Id
+    occurred_at: str = Field(json_schema_extra={"format": "date-time"})
+    payer_account: Name
+    payee_account: Name
+    amount: str
+    features_version: str
+    vector: str = Field(description="base64 of little-endian float32, in the order of features_version")
+
+
+def decode_transaction(value: bytes | None, recorded_at: int) -> Transaction:
+    """`recorded_at`: the record's Kafka timestamp in ms, the clock of validation. Raises Rejected."""
+    message = _validate(TransactionMessage, value).value()
+    _refuse_ahead(message.occurred_at, recorded_at, message.event_id)
+    return message
+
+
+def decode_report(value: bytes | None, recorded_at: int) -> FraudReport:
+    """As decode_transaction, for a fraud report."""
+    message = _validate(FraudReportMessage, value).value()
+    _refuse_ahead(message.reported_at, recorded_at, message.report_id)
+    return message
+
+
+def _refuse_ahead(time: int, recorded_at: int, event_id: str) -> None:
+    if time > recorded_at + AHEAD_MS:
+        seconds = (time - recorded_at) // 1000
+        raise Rejected("TIME_AHEAD", f"the time is {seconds} s ahead of the record's own", event_id)
+
+
+def _validate(model: type[M], value: bytes | None) -> M:
+    if not value:
+        raise Rejected("EMPTY", "the record has no value")
+    if len(value) > MAX_BYTES:
+        raise Rejected("MESSAGE_TOO_LARGE", f"{len(value)} bytes; at most {MAX_BYTES}", _event_id(value))
+    try:
+        return model.model_validate_json(value)
+    except ValidationError as error:
+        raise _rejected(error, value) from None
+
+
+_CODES = {
+    "missing": "FIELD_MISSING",
+    "string_too_short": "FIELD_LENGTH",
+    "string_too_long": "FIELD_LENGTH",
+    "string_pattern_mismatch": "FIELD_FORMAT",
+    "literal_error": "ENUM_UNKNOWN",
+    "model_type": "NOT_AN_OBJECT",
+    "model_attributes_type": "NOT_AN_OBJECT",
+}
+
+
+def _rejected(error: ValidationError, value: bytes) -> Rejected:
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind, where = first["type"], ".".join(str(part) for part in first["loc"])
+    if kind == "json_invalid":
+        return _not_json(first["msg"], value)
+    code = kind if kind.isupper() else _CODES.get(kind, "FIELD_TYPE")
+    return Rejected(code, f"{where or 'the message'}: {first['msg']}", _event_id(value))
+
+
+def _not_json(message: str, value: bytes) -> Rejected:
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        return Rejected("NOT_UTF8", f"byte {error.start} is not UTF-8")
+    if "recursion" in message:
+        return Rejected("NESTED_TOO_DEEP", message)
+    return Rejected("NOT_JSON", message)
+
+
+def _event_id(value: bytes) -> str | None:
+    """The id of a bad message, where it can be read."""
+    try:
+        message = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+    found = message.get("event_id", message.get("report_id")) if isinstance(message, dict) else None
+    return found[:128] if isinstance(found, str) and found else None
+
+
+def rfc3339(time: int) -> str:
+    """ms since 1970 → `2026-11-21T15:30:00.123Z`."""
+    return datetime.fromtimestamp(time // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time % 1000:03d}Z"
+
+
+def reais(centavos: int) -> str:
+    return f"{centavos // 100}.{centavos % 100:02d}"
+
+
+def encode_feature_log(transaction: Transaction, features_version: str, vector: NDArray[np.float32]) -> bytes:
+    return orjson.dumps(
+        {
+            "event_id": transaction.event_id,
+            "occurred_at": rfc3339(transaction.occurred_at),
+            "payer_account": transaction.payer_account,
+            "payee_account": transaction.payee_account,
+            "amount": reais(transaction.amount),
+            "features_version": features_version,
+            "vector": base64.b64encode(vector.tobytes()).decode(),
+        }
+    )

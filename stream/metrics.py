@@ -1,0 +1,40 @@
+"""Every metric, declared once (Prometheus). Labels are few and bounded; none holds personal data."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1, 2, 5, 10, 30, 60)
+_STAGE = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+EVENTS = Counter("vigia_events", "Records taken from an input topic", ["topic"])
+DECISIONS = Counter("vigia_decisions", "Decisions delivered, by outcome", ["decision"])
+DEAD_LETTERS = Counter("vigia_dead_letters", "Inputs that could not be read, by code", ["code"])
+REPEATS = Counter("vigia_repeats", "Transactions sent again by upstream: no second decision")
+REDELIVERED = Counter(
+    "vigia_redelivered", "Records that Kafka delivered again, by what the state said", ["status"]
+)
+HEALED = Counter("vigia_healed_events", "Records read again because the state had lost them", ["topic"])
+WAITS = Counter("vigia_waits", "Times that a dependency was away and the worker waited", ["dependency"])
+
+LAG = Gauge("vigia_lag_records", "Records behind the end of the log", ["topic", "partition"])
+READY = Gauge("vigia_ready", "1 while events can be decided")
+
+BATCH = Histogram(
+    "vigia_batch_size", "Records a batch", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+)
+STAGE = Histogram("vigia_stage_seconds", "Time of a batch by stage", ["stage"], buckets=_STAGE)
+LATENCY = Histogram("vigia_latency_seconds", "From a record's Kafka timestamp to its decision delivered",
+                    buckets=_LATENCY)  # fmt: skip
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Time one stage of a batch: decode, state, vectors, score, encode, deliver."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        STAGE.labels(name).observe(time.perf_counter() - start)

@@ -1,0 +1,106 @@
+"""What leaves the worker: decisions, alerts, feature log and dead letters, through one librdkafka producer.
+
+`deliver` returns when the broker has acknowledged every message; only then may the inputs be acknowledged.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream.dead_letter import DeadLetter
+from stream.health import Health
+from stream.messages import SCHEMA_VERSION
+from stream.pipeline import Decided, Outcomes
+from stream.settings import Settings
+
+DEAD_LETTER_BYTES = 4 * 1024 * 1024
+
+_PRODUCER = {
+    "enable.idempotence": True,  # acks=all and no reordering, so a retry is no second message
+    "message.timeout.ms": 0,  # a broker that is away is waited for, never given up
+    "delivery.report.only.error": True,
+    "linger.ms": 5,  # `flush` cuts it short
+    "queue.buffering.max.messages": 100_000,
+    "message.max.bytes": DEAD_LETTER_BYTES + 64 * 1024,
+    "log.connection.close": False,
+}
+
+
+class Undeliverable(Exception):
+    """The producer can't go on; nothing of this batch may be acknowledged."""
+
+
+class Outputs:
+    """Sends a batch's outcomes. Partition p of an input goes to partition p of each output."""
+
+    def __init__(self, settings: Settings, worker: str, health: Health) -> None:
+        self._topic = settings.topic
+        self._fixed = [
+            ("schema_version", SCHEMA_VERSION),
+            ("group", settings.group_id.encode()),
+            ("worker", worker.encode()),
+        ]
+        self._health = health
+        self._errors: list[KafkaError] = []
+        self._producer = Producer({**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error})
+
+    async def deliver(self, outcomes: Outcomes) -> None:
+        """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""
+        now = str(int(time.time() * 1000)).encode()
+        for letter in outcomes.dead_letters:
+            self._send("dead-letters", letter.partition, letter.key, letter.value, _dead_headers(letter, now))
+        for decided in outcomes.decided:
+            self._send_decided(decided, now)
+        loop = asyncio.get_running_loop()
+        while len(self._producer):
+            # In a thread: waiting for the broker must not stop heartbeats and health checks.
+            await loop.run_in_executor(None, self._producer.flush, 1.0)
+            if len(self._producer):
+                self._health.waiting("kafka", "the broker does not acknowledge")
+            if self._errors:
+                raise Undeliverable(str(self._errors[0]))
+        if self._errors:
+            raise Undeliverable(str(self._errors[0]))
+        self._health.answered("kafka")
+
+    def _send_decided(self, decided: Decided, now: bytes) -> None:
+        record = decided.record
+        headers = [
+            *self._fixed,
+            ("source_partition", str(record.partition).encode()),
+            ("source_offset", str(record.offset).encode()),
+            ("processed_at", now),
+        ]
+        if record.traceparent:
+            headers.append(("traceparent", record.traceparent))
+        if decided.fresh:
+            self._send("decisions", record.partition, record.key, decided.decision, headers)
+        if decided.alert:
+            self._send("alerts", record.partition, record.key, decided.alert, headers)
+        self._send("feature-log", record.partition, record.key, decided.feature_log, headers)
+
+    def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic(topic), value, key, partition, on_delivery=self._delivered, headers=headers
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                raise Undeliverable(str(error)) from error
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._errors.append(error)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._errors.append(error)
+
+
+def _dead_headers(letter: DeadLetter, now: bytes) -> list[tuple[str, bytes]]:
+    return [*letter.headers(), ("schema_version", SCHEMA_VERSION), ("processed_at", now)]

@@ -1,0 +1,238 @@
+"""One function, `process(batch) -> outcomes`; it knows no Faust, no Kafka client and no HTTP.
+
+decode → windows → vectors → scores → decisions, for a batch of records in the order of their partitions.
+The same batch may be processed again after any failure: what was applied is answered from the state's
+log, byte for byte, and what was already decided is not decided again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from features.catalog import FEATURES_VERSION, NAMES, REASON_GROUPS, vectors
+from features.state import ANSWERED, Answer, Entry, LogId, Span, State, Status
+from features.transaction import FraudReport, Transaction
+from models.explain import Explainer
+from models.scorer import Scorer
+from stream import metrics
+from stream.dead_letter import DeadLetter, Rejected
+from stream.messages import decode_report, decode_transaction, encode_feature_log, reais, rfc3339
+from stream.policy import APPROVE, REASONS, Policy
+
+TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
+
+
+class Record(NamedTuple):
+    """One record as it was read. `topic` is its name without the prefix; `timestamp` is Kafka's, in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    replay: bool = False
+    traceparent: bytes | None = None
+
+
+class Decided(NamedTuple):
+    """What became of one transaction. `decision` is its payload; `fresh`: it was not delivered before."""
+
+    record: Record
+    outcome: str
+    decision: bytes
+    alert: bytes | None
+    feature_log: bytes
+    fresh: bool = True
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """All that a batch sends."""
+
+    decided: list[Decided] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+
+@dataclass
+class Assignment:
+    """Where this worker is in one partition."""
+
+    log: LogId
+    position: int
+    """The `stop` of the last call."""
+    committed: int
+    """As the broker confirmed it."""
+    decided: dict[int, bytes] = field(default_factory=dict)
+    """Offset → payload of decisions that were delivered but not committed before this worker took over."""
+
+
+class Pipeline:
+    """Joins the state, the model and the policy."""
+
+    def __init__(self, state: State, scorer: Scorer, policy: Policy) -> None:
+        self.state, self.scorer, self.policy = state, scorer, policy
+        self.versions = f"{scorer.model_id} {policy.version} {FEATURES_VERSION}"
+        self.assignments: dict[tuple[str, int], Assignment] = {}
+        self._explainer = Explainer(scorer, REASON_GROUPS)
+
+    async def process(self, batch: Sequence[Record]) -> Outcomes:
+        """Decide every transaction of the batch. Raises Behind or StateAway; then call again, as it was.
+
+        Every assigned partition takes part in the call, so that a loss in any of them is noticed.
+        """
+        outcomes = Outcomes()
+        assignments = list(self.assignments.values())
+        places = {key: i for i, key in enumerate(self.assignments)}
+        stops = [a.position for a in assignments]
+        with metrics.stage("decode"):
+            records, entries = [], []
+            for record in batch:
+                place = places[record.topic, record.partition]
+                stops[place] = max(stops[place], record.offset + 1)
+                try:
+                    event = decode(record)
+                except Rejected as rejected:
+                    outcomes.dead_letters.append(dead_letter(record, rejected))
+                    continue
+                records.append(record)
+                entries.append(Entry(place, record.offset, event, record.replay))
+        spans = [
+            Span(a.log, a.committed, a.position, stop) for a, stop in zip(assignments, stops, strict=True)
+        ]
+        with metrics.stage("state"):
+            answer = await self.state.apply(spans, entries, self.versions)
+        for assignment, stop in zip(assignments, stops, strict=True):
+            assignment.position = stop
+        self._decide(records, entries, answer, outcomes)
+        return outcomes
+
+    async def heal(self, log: LogId, records: Sequence[Record], start: int, stop: int) -> None:
+        """Apply [start, stop) of a partition again, into the state only. Raises StateAway."""
+        entries = []
+        for record in records:
+            try:
+                entries.append(Entry(0, record.offset, decode(record), record.replay))
+            except Rejected:  # its dead letter was sent when it was first read
+                continue
+        await self.state.apply([Span(log, 0, start, stop, healing=True)], entries)
+
+    def _decide(
+        self, records: list[Record], entries: list[Entry], answer: Answer, outcomes: Outcomes
+    ) -> None:
+        payments: list[tuple[Record, Transaction]] = []
+        rows = []
+        row = 0
+        for record, entry, status in zip(records, entries, answer.statuses.tolist(), strict=True):
+            if status in (Status.STORED, Status.STALE):
+                metrics.REDELIVERED.labels(Status(status).name).inc()
+            if not isinstance(entry.event, Transaction):
+                continue
+            if status in ANSWERED:
+                payments.append((record, entry.event))
+                rows.append(row)
+            elif status == Status.REUSED:
+                text = "this payer used the event id for another payment"
+                rejected = Rejected("EVENT_ID_REUSED", text, entry.event.event_id)
+                outcomes.dead_letters.append(dead_letter(record, rejected))
+            elif status == Status.REPEAT:
+                metrics.REPEATS.inc()
+            row += 1
+        if not payments:
+            return
+        with metrics.stage("vectors"):
+            matrix = vectors(answer.slots[rows], [payment for _, payment in payments])
+        with metrics.stage("score"):
+            scores = self._scores(matrix)
+        with metrics.stage("encode"):
+            self._encode(payments, matrix, scores, outcomes)
+
+    def _scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n,); NaN where an event that is scored alone still fails."""
+        try:
+            return self.scorer.score(matrix)
+        except Exception:
+            return np.concatenate([self._score_alone(matrix[i : i + 1]) for i in range(len(matrix))])
+
+    def _score_alone(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
+        try:
+            return self.scorer.score(row)
+        except Exception:
+            return np.array([np.nan])
+
+    def _encode(
+        self,
+        payments: list[tuple[Record, Transaction]],
+        matrix: NDArray[np.float32],
+        scores: NDArray[np.float64],
+        outcomes: Outcomes,
+    ) -> None:
+        decisions = [self.policy.outcome(score) for score in scores.tolist()]
+        stopped = [i for i, decision in enumerate(decisions) if decision != APPROVE]
+        codes = dict(zip(stopped, self._explainer.reasons(matrix[stopped]), strict=True)) if stopped else {}
+        for i, ((record, payment), score) in enumerate(zip(payments, scores.tolist(), strict=True)):
+            if score != score:
+                rejected = Rejected("SCORING_ERROR", "scoring this event alone fails", payment.event_id)
+                outcomes.dead_letters.append(dead_letter(record, rejected))
+                continue
+            earlier = self.assignments[record.topic, record.partition].decided.pop(record.offset, None)
+            reasons = codes.get(i, [])
+            payload = earlier or orjson.dumps(self._decision(payment, score, decisions[i], reasons))
+            decision = orjson.loads(payload) if earlier or decisions[i] != APPROVE else None
+            outcomes.decided.append(
+                Decided(
+                    record,
+                    decision["decision"] if decision else decisions[i],
+                    payload,
+                    _alert(decision, matrix[i]) if decision and decision["decision"] != APPROVE else None,
+                    encode_feature_log(payment, FEATURES_VERSION, matrix[i]),
+                    fresh=earlier is None,
+                )
+            )
+
+    def _decision(
+        self, payment: Transaction, score: float, decision: str, reasons: list[str]
+    ) -> dict[str, object]:
+        return {
+            "event_id": payment.event_id,
+            "decision": decision,
+            "score": float(f"{score:.9g}"),
+            "reasons": [{"code": code, "text": REASONS[code]} for code in reasons],
+            "model": self.scorer.model_id,
+            "policy": self.policy.version,
+            "features_version": FEATURES_VERSION,
+            "occurred_at": rfc3339(payment.occurred_at),
+            "amount": reais(payment.amount),
+            "payer_account": payment.payer_account,
+            "payee_account": payment.payee_account,
+        }
+
+
+def decode(record: Record) -> Transaction | FraudReport:
+    """Raises Rejected."""
+    read = decode_transaction if record.topic == TRANSACTIONS else decode_report
+    return read(record.value, record.timestamp)
+
+
+def dead_letter(record: Record, why: Rejected) -> DeadLetter:
+    return DeadLetter(
+        record.value,
+        record.key,
+        why.code,
+        why.text,
+        why.event_id,
+        record.topic,
+        record.partition,
+        record.offset,
+    )
+
+
+def _alert(decision: dict[str, object], vector: NDArray[np.float32]) -> bytes:
+    """The decision with the features that speak for its reasons; null is unknown."""
+    codes = [reason["code"] for reason in decision["reasons"]]  # type: ignore[attr-defined]
+    evidence = {NAMES[i]: float(f"{vector[i]:.7g}") for code in codes for i in REASON_GROUPS.get(code, ())}
+    return orjson.dumps({**decision, "evidence": evidence})  # orjson writes NaN as null

@@ -1,0 +1,38 @@
+"""From a score to an outcome, and the words for it. One line a reason; texts are shown, so pt-BR."""
+
+import hashlib
+from dataclasses import dataclass
+
+from models.costs import Thresholds
+
+APPROVE, REVIEW, DENY = OUTCOMES = ("APPROVE", "REVIEW", "DENY")
+
+REASONS = {
+    "AMOUNT_UNUSUAL": "Valor fora do padrão deste pagador",
+    "PAYER_VELOCITY": "Quantidade ou soma de pagamentos incomum para este pagador",
+    "NEW_PAYEE": "Recebedor novo ou pouco usado por este pagador",
+    "PAYEE_FAN_IN": "Recebedor com entrada incomum de pagamentos",
+    "PAYEE_REPORTED": "Recebedor com notificações de fraude",
+    "PAYER_REPORTED": "Pagador com notificações de fraude",
+    "PAYEE_PROFILE": "Perfil do recebedor destoa deste pagamento",
+    "DEVICE_UNUSUAL": "Dispositivo novo, não cadastrado ou com uso incomum",
+    "TIME_UNUSUAL": "Horário incomum para este pagamento",
+    "CHANNEL_UNUSUAL": "Forma de iniciação incomum",
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """REVIEW and DENY from the model's thresholds, which were chosen from stated costs."""
+
+    thresholds: Thresholds
+
+    @property
+    def version(self) -> str:
+        bounds = f"{self.thresholds.review!r} {self.thresholds.deny!r}"
+        return f"costs@{hashlib.sha256(bounds.encode()).hexdigest()[:8]}"
+
+    def outcome(self, score: float) -> str:
+        if score >= self.thresholds.deny:
+            return DENY
+        return REVIEW if score >= self.thresholds.review else APPROVE

@@ -1,0 +1,69 @@
+"""The topics: one line each. `vigia topics` makes them; doing it again changes nothing."""
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from features.errors import VigiaError
+from stream.settings import Settings
+
+_MIB = 1024 * 1024
+
+TOPICS = {
+    # name → largest message. Inputs may be larger than any payment order, so that what is too large arrives
+    # and becomes a dead letter; a dead letter carries the original bytes and its headers.
+    "transactions": 2 * _MIB,
+    "fraud-reports": 2 * _MIB,
+    "decisions": _MIB,
+    "alerts": _MIB,
+    "dead-letters": 4 * _MIB,
+    "feature-log": _MIB,
+}
+
+_TIMEOUT = 15.0
+
+
+def create_topics(settings: Settings, partitions: int, replication: int) -> dict[str, str]:
+    """Full name → "created" or "exists". Raises VigiaError: no broker, or another number of partitions."""
+    admin = AdminClient({**settings.kafka_client_config(), "log.connection.close": False})
+    existing = _partition_counts(admin, settings)
+    names = {settings.topic(name): limit for name, limit in TOPICS.items()}
+    for name, count in existing.items():
+        if name in names and count != partitions:
+            raise VigiaError(
+                f"topic {name} has {count} partitions, not {partitions}: use --partitions {count}, or "
+                "remove it; adding partitions would move payers to others and split their order"
+            )
+    retention = str(int(settings.topic_retention_days * 86_400_000))
+    new = [
+        NewTopic(
+            name,
+            num_partitions=partitions,
+            replication_factor=replication,
+            config={"retention.ms": retention, "max.message.bytes": str(limit)},
+        )
+        for name, limit in names.items()
+        if name not in existing
+    ]
+    if new:
+        for name, future in admin.create_topics(new, operation_timeout=_TIMEOUT).items():
+            _created(name, future)
+    return {name: "exists" if name in existing else "created" for name in names}
+
+
+def _created(name: str, future: object) -> None:
+    try:
+        future.result()  # type: ignore[attr-defined]
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise VigiaError(f"topic {name} can't be created: {error.args[0].str()}") from None
+
+
+def _partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:
+    try:
+        topics = admin.list_topics(timeout=_TIMEOUT).topics
+    except KafkaException as error:
+        raise VigiaError(
+            f"Kafka at {settings.kafka_bootstrap} does not answer ({error.args[0].str()}): "
+            "run `vigia up`, or set VIGIA_KAFKA_BOOTSTRAP"
+        ) from None
+    return {name: len(topic.partitions) for name, topic in topics.items()}
