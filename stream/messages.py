@@ -40,6 +40,8 @@ _PLAIN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,2}))?")
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?P<offset>[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
+_NO_MONEY = 10**12
+"""BRL; what is not below it is refused before it is computed with."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -50,9 +52,9 @@ def _money(value: object) -> int:
         centavos = int(match[2]) * 100 + int((match[3] or "").ljust(2, "0"))
         return -centavos if match[1] else centavos
     number = _decimal(value)
-    if abs(number) > MAX_AMOUNT:
+    if number.copy_abs() >= _NO_MONEY:
         code = "AMOUNT_TOO_LARGE" if number > 0 else "AMOUNT_NOT_POSITIVE"
-        raise PydanticCustomError(code, "should be more than 0 and at most 1000000000.00")
+        raise PydanticCustomError(code, "is more than any account holds")
     scaled = number * 100
     if scaled != scaled.to_integral_value():
         raise PydanticCustomError("AMOUNT_PRECISION", "should have at most 2 decimals")
@@ -83,16 +85,21 @@ def _amount(value: object) -> int:
     return centavos
 
 
-def _time(value: object) -> int:
+def _instant(value: object) -> int:
     """RFC 3339 with offset → ms since 1970, UTC; finer digits are cut off."""
     if not isinstance(value, str) or not (match := _RFC3339.fullmatch(value)):
         raise PydanticCustomError("TIME_INVALID", "should be RFC 3339, e.g. 2026-11-21T15:30:00.123Z")
     if match["offset"] is None:
         raise PydanticCustomError("TIME_WITHOUT_OFFSET", "should end in Z or an offset such as -03:00")
     try:
-        time = (datetime.fromisoformat(value.upper()) - _EPOCH) // _MS
+        return (datetime.fromisoformat(value.upper()) - _EPOCH) // _MS
     except (ValueError, OverflowError):
         raise PydanticCustomError("TIME_INVALID", "should be a time that exists") from None
+
+
+def _time(value: object) -> int:
+    """When something happened by Pix. (An account may be older: `opened_at` is any instant.)"""
+    time = _instant(value)
     if not EARLIEST <= time < LATEST:
         raise PydanticCustomError("TIME_OUT_OF_RANGE", "should be between 2000 and 2099")
     return time
@@ -106,6 +113,7 @@ _AMOUNT_SCHEMA = _MONEY_SCHEMA | {
     "description": "BRL, more than 0, at most 2 decimals, string or number",
 }
 
+Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema(_TIME_SCHEMA)]
 Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Amount = Annotated[int, BeforeValidator(_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
 Balance = Annotated[int, BeforeValidator(_money), WithJsonSchema(_MONEY_SCHEMA | {"description": "BRL"})]
@@ -127,7 +135,7 @@ class PayerMessage(_Message):
     ispb: Ispb | None = None
     person_type: PersonType | None = None
     holder: Name | None = Field(None, description="a token for the CPF or CNPJ, never the number itself")
-    opened_at: Time | None = None
+    opened_at: Instant | None = None
     balance: Balance | None = None
 
 
@@ -136,7 +144,7 @@ class PayeeMessage(_Message):
     ispb: Ispb | None = None
     person_type: PersonType | None = None
     holder: Name | None = None
-    opened_at: Time | None = None
+    opened_at: Instant | None = None
     key: Annotated[str, Field(min_length=1, max_length=140)] | None = None
     key_type: KeyType | None = None
 

@@ -27,7 +27,8 @@ def register(app: typer.Typer) -> None:
 def publish_command(file: File, rate: Rate = None, bootstrap: Bootstrap = None, json: Json = False) -> None:
     """Publish a transactions file, row by row in its order.
 
-    The whole file is checked first: a wrong column or value is named, and nothing is sent.
+    A wrong column is named before anything is sent. A row with a wrong value is sent as it is, and the
+    worker keeps it as a dead letter.
     """
     with train_extra():
         from stream.transactions_file import open_transactions
@@ -37,6 +38,6 @@ def publish_command(file: File, rate: Rate = None, bootstrap: Bootstrap = None, 
     send(_outgoing(transactions.messages(), topic), transactions.rows, settings, rate, json)
 
 
-def _outgoing(messages: Iterator[tuple[bytes, bytes]], topic: str) -> Iterator[Outgoing]:
+def _outgoing(messages: Iterator[tuple[bytes | None, bytes]], topic: str) -> Iterator[Outgoing]:
     for key, value in messages:
         yield Outgoing(topic, key, value)
