@@ -4,6 +4,7 @@ A dead letter's value is the record's original bytes; its headers say where it c
 here. `Rejected` is the one exception for a record that is bad in itself: the stream goes on.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -64,3 +65,17 @@ class DeadLetter:
         if self.event_id is not None:
             headers.append(("event_id", self.event_id.encode(errors="replace")))
         return headers
+
+    @classmethod
+    def read(
+        cls, value: bytes | None, key: bytes | None, headers: Mapping[str, bytes | None]
+    ) -> "DeadLetter | None":
+        """The dead letter of a record on that topic; None if its headers are not a dead letter's."""
+        try:
+            text = {name: (found or b"").decode() for name, found in headers.items()}
+            return cls(
+                value, key, text["error_code"], text["error"], text.get("event_id"),
+                text["source_topic"], int(text["source_partition"]), int(text["source_offset"]),
+            )  # fmt: skip
+        except (KeyError, ValueError):
+            return None

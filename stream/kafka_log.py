@@ -84,7 +84,7 @@ class KafkaLog:
     def records(self, topic: str, partition: int, start: int, stop: int, size: int) -> Iterator[list[Record]]:
         """[start, stop) of a partition in lists of at most `size`. Raises KafkaAway."""
         batch: list[Record] = []
-        for message in self._messages(topic, partition, start, stop):
+        for message in self.messages(topic, partition, start, stop):
             batch.append(record(topic, message))
             if len(batch) == size:
                 yield batch
@@ -105,7 +105,7 @@ class KafkaLog:
         group = self._settings.group_id.encode()
         while end > start:
             low, oldest = max(start, end - _READ_BACK), None
-            for message in self._messages("decisions", partition, low, end):
+            for message in self.messages("decisions", partition, low, end):
                 headers = dict(message.headers() or [])
                 # Another group's decisions (a shadow worker's, say) are not ours to keep to.
                 if headers.get("group") != group:
@@ -122,14 +122,47 @@ class KafkaLog:
     def close(self) -> None:
         self._consumer.close()
 
-    def _messages(self, topic: str, partition: int, start: int, stop: int) -> Iterator[Message]:
+    def extents(self, topic: str, since: int | None = None) -> dict[int, tuple[int, int]]:
+        """(first offset, end) of each partition; `since`: the first one recorded then or later, in ms.
+
+        Raises KafkaAway, TopicsMissing.
+        """
+        name = self._settings.topic(topic)
+        try:
+            found = self._consumer.list_topics(name, timeout=_TIMEOUT).topics[name]
+            if found.error is not None:
+                raise TopicsMissing(f"topic {name} does not exist: run `vigia topics`")
+            extents = {p: self._watermarks(name, p) for p in found.partitions}
+            if since is None:
+                return extents
+            asked = [TopicPartition(name, p, since) for p in extents]
+            starts = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT)
+        except KafkaException as error:
+            raise KafkaAway(
+                f"Kafka at {self._config['bootstrap.servers']} does not answer ({error.args[0].str()}): "
+                "run `vigia up`, or set VIGIA_KAFKA_BOOTSTRAP"
+            ) from None
+        ends = {partition: end for partition, (_, end) in extents.items()}
+        # An offset below 0 says that nothing is as late as that.
+        return {
+            s.partition: (s.offset if s.offset >= 0 else ends[s.partition], ends[s.partition]) for s in starts
+        }
+
+    def _watermarks(self, name: str, partition: int) -> tuple[int, int]:
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=_TIMEOUT)
+        return low, high
+
+    def messages(self, topic: str, partition: int, start: int, stop: int) -> Iterator[Message]:
+        """The messages of [start, stop) of a partition. Raises KafkaAway."""
         if start >= stop:
             return
         self._consumer.assign([TopicPartition(self._settings.topic(topic), partition, start)])
         try:
             position, silent = start, 0
             while position < stop:
-                messages = self._consumer.consume(1000, timeout=1.0)
+                # `consume` alone would wait its whole time for 1000 messages.
+                first = self._consumer.poll(1.0)
+                messages = [] if first is None else [first, *self._consumer.consume(1000, timeout=0)]
                 silent = 0 if messages else silent + 1
                 if silent > _TIMEOUT:
                     raise KafkaAway(f"Kafka stopped answering at {topic}[{partition}] offset {position}")

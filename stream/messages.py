@@ -105,18 +105,32 @@ def _time(value: object) -> int:
     return time
 
 
-_MONEY_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d{1,10}(\.\d{1,2})?$"}]}
-_TIME_SCHEMA = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset"}
-_AMOUNT_SCHEMA = _MONEY_SCHEMA | {
-    "exclusiveMinimum": 0,
-    "maximum": 1_000_000_000,
-    "description": "BRL, more than 0, at most 2 decimals, string or number",
+_DIGITS = "[0-9]{1,12}([.][0-9]{1,2})?$"
+_AMOUNT_SCHEMA = {
+    "description": "BRL, more than 0, at most 1000000000.00 and 2 decimals, string or number",
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_AMOUNT // 100},
+        {"type": "string", "pattern": f"^(?=.*[1-9]){_DIGITS}"},
+    ],
+}
+_BALANCE_SCHEMA = {
+    "description": "BRL, at most 2 decimals, string or number",
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": -_NO_MONEY, "exclusiveMaximum": _NO_MONEY},
+        {"type": "string", "pattern": f"^-?{_DIGITS}"},
+    ],
+}
+_TIME_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+    "description": "RFC 3339 with an offset",
 }
 
 Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema(_TIME_SCHEMA)]
 Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Amount = Annotated[int, BeforeValidator(_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
-Balance = Annotated[int, BeforeValidator(_money), WithJsonSchema(_MONEY_SCHEMA | {"description": "BRL"})]
+Balance = Annotated[int, BeforeValidator(_money), WithJsonSchema(_BALANCE_SCHEMA)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Ispb = Annotated[str, Field(pattern=r"^[0-9A-Z]{8}$")]
@@ -165,7 +179,7 @@ class TransactionMessage(_Message):
     initiation: Initiation | None = None
     device: DeviceMessage | None = None
     direction: Literal["OUTBOUND", "INBOUND", "INTERNAL"] | None = None
-    dict_statistics: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(None, alias="dict")
+    dict_statistics: Any = Field(None, alias="dict", description="DICT's statistics of the key; not read")
 
     def value(self) -> Transaction:
         payer, payee, device = self.payer, self.payee, self.device
