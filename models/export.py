@@ -98,5 +98,7 @@ def _boundary_rows(dump: Mapping[str, Any], vectors: Vectors) -> Iterator[Vector
         ):  # a split of NaN from the rest lies at the largest float
             beside = [np.nextafter(on, np.float32(-np.inf)), on, np.nextafter(on, np.float32(np.inf))]
         rows = vectors[(3 * at + np.arange(len(columns))) % len(vectors)].copy()
-        rows[np.arange(len(columns)), columns] = np.column_stack(beside).ravel()
-        yield rows
+        probes = np.column_stack(beside).ravel()
+        rows[np.arange(len(columns)), columns] = probes
+        # A vector is finite or NaN, and the two read infinity apart at a split that only parts NaN.
+        yield rows[np.isfinite(probes)]

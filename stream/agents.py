@@ -16,8 +16,9 @@ import faust
 from faust.types import TP
 
 from stream import metrics
+from stream.health import Health
 from stream.kafka_log import notable
-from stream.pipeline import Record
+from stream.pipeline import TRANSACTIONS, Record
 from stream.settings import Settings
 from stream.worker import INPUTS, Worker
 
@@ -133,7 +134,7 @@ class Intake:
                 metrics.LAG.labels(self._names[tp.topic], str(tp.partition)).set(max(0, end - read))
 
 
-def add_agent(app: faust.App, settings: Settings, worker: Worker) -> None:
+def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health) -> None:
     """Subscribe one agent to both input topics."""
     topic = app.topic(
         *(settings.topic(name) for name in INPUTS),
@@ -144,6 +145,10 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker) -> None:
         allow_empty=True,
     )
     intake = Intake(app, settings)
+
+    @app.on_partitions_assigned.connect
+    async def joined(*_: object, **__: object) -> None:
+        health.start()
 
     @app.agent(topic, concurrency=1, name="vigia")
     async def decide(stream: Any) -> None:
@@ -158,8 +163,23 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker) -> None:
             os._exit(1)
 
 
+def in_record_time(records: list[Record]) -> list[Record]:
+    """Merged over the partitions by Kafka's timestamps; the order within a partition stays its own.
+
+    So the windows of a payee that many partitions pay grow in about the same order when a log is read again.
+    """
+    newest: dict[tuple[str, int], int] = {}
+    keys = []
+    for record in records:
+        place = record.topic, record.partition
+        newest[place] = max(record.timestamp, newest.get(place, 0))
+        # At equal times a report first: it may be about the payee of the transaction beside it.
+        keys.append((newest[place], record.topic == TRANSACTIONS))
+    return [records[i] for i in sorted(range(len(records)), key=keys.__getitem__)]
+
+
 async def _turn(intake: Intake, worker: Worker, events: list[Any]) -> None:
-    records = [intake.record(event) for event in events]
+    records = in_record_time([intake.record(event) for event in events])
     if intake.rebalanced():
         first: dict[tuple[str, int], int] = {}
         for record in records:

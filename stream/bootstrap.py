@@ -80,8 +80,7 @@ def run_worker(settings: Settings) -> None:
         topic_ids=topic_ids,
         on_empty=settings.state_on_empty,
     )
-    add_agent(app, settings, worker)
-    app.on_worker_init.connect(lambda *_, **__: health.start())
+    add_agent(app, settings, worker, health)
     faust.Worker(
         app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True, loop=loop
     ).execute_from_commandline()

@@ -22,6 +22,7 @@ from stream.pipeline import Record
 from stream.settings import Settings
 
 _TIMEOUT = 10.0
+_CONSUME, _CONSUME_SECONDS = 500, 0.05
 _READ_BACK = 2_000
 """Decisions read back at a time: more than a worker has in flight between two commits."""
 

@@ -23,6 +23,8 @@ PRODUCER = {
     "enable.idempotence": True,
     "linger.ms": 2,
     "queue.buffering.max.messages": 200_000,
+    # The broker's topic decides what is too large, not this client: a dead letter that is replayed may be.
+    "message.max.bytes": 8 * 1024 * 1024,
     # Silent: what librdkafka retries by itself is no news, and what fails is told in the report.
     "log_level": 2,
 }
@@ -59,12 +61,13 @@ def publish(
     config: Mapping[str, Any],
     rate: float | None = None,
     on_progress: Callable[[int], None] | None = None,
+    on_send: Callable[[int], None] | None = None,
 ) -> PublishReport:
     """Send all, in order, `rate` a second (None: as fast as the broker takes them); wait for every answer.
 
     Open loop: message i is due i/rate seconds after the first, and a late one does not move those behind it.
-    `on_progress` is told how many were handed over, now and then and at the end. Raises VigiaError when no
-    broker answers or a topic does not exist.
+    `on_progress` is told how many were handed over, now and then and at the end; `on_send` is told the index
+    of each message right before. Raises VigiaError when no broker answers or a topic does not exist.
     """
     sender = _Sender(config)
     start = last_told = time.monotonic()
@@ -72,6 +75,8 @@ def publish(
     for message in messages:
         if rate is not None:
             sender.wait_until(start + handed / rate)
+        if on_send is not None:
+            on_send(handed)
         sender.send(Outgoing(*message))
         handed += 1
         if on_progress is not None and time.monotonic() - last_told > PROGRESS_EVERY_S:

@@ -95,7 +95,6 @@ class Worker:
             if place[0] == TRANSACTIONS:
                 assignments[place].decided = await self._decided(place[1], position)
         self._pipeline.assignments = assignments
-        self._health.start()
         log.info("attached", extra={"fields": {"partitions": len(assignments)}})
 
     async def _decided(self, partition: int, position: int) -> dict[int, bytes]:

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def build(
     transactions: Annotated[Path, typer.Option(help="Parquet file of transactions.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write: a row a transaction, a column a feature.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write: a row per transaction.")],
     reports: Annotated[Path | None, typer.Option(help="Parquet file of fraud reports.")] = None,
     redis_url: Annotated[
         str | None,

@@ -1,0 +1,178 @@
+"""Whole processes: services of their own that a test may kill, a small real model, workers, traffic."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from deploy.local import Service, start_kafka, start_redis
+from deploy.local.ports import free_port
+from deploy.local.process import wait_until
+from stream.publish import publish
+from stream.settings import Settings
+from stream.topics import create_topics
+
+PARTITIONS = 4
+
+
+@dataclass
+class World:
+    """A Kafka and a Redis of one test's own, and the workers that it starts."""
+
+    folder: Path
+    kafka: Service
+    redis: Service
+    model: Path
+    prefix: str = "pix."
+    group: str = "vigia"
+    partitions: int = PARTITIONS
+    workers: list["WorkerProcess"] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            kafka_bootstrap=self.kafka.address, redis_url=self.redis.address, topic_prefix=self.prefix,
+            group_id=self.group, model=self.model,
+        )  # fmt: skip
+
+    def create_topics(self) -> None:
+        create_topics(self.settings, self.partitions, 1)
+
+    def worker(self, **environment: str) -> "WorkerProcess":
+        worker = WorkerProcess(self, len(self.workers), environment)
+        self.workers.append(worker)
+        return worker
+
+    def publish(self, messages: list[tuple[str, bytes | None, bytes]], rate: float | None = None) -> int:
+        outgoing = ((self.prefix + topic, key, value, None) for topic, key, value in messages)
+        report = publish(outgoing, config=self.settings.kafka_client_config(), rate=rate)
+        assert report.failed == 0, report.error
+        return report.sent
+
+    def read(self, topic: str) -> list[Message]:
+        """All that the topic holds now, in the order of its partitions."""
+        consumer = Consumer({**self.settings.kafka_client_config(), "group.id": "test-reader"})
+        messages = []
+        try:
+            for partition in range(self.partitions):
+                place = TopicPartition(self.prefix + topic, partition, 0)
+                _, end = consumer.get_watermark_offsets(place, timeout=10)
+                consumer.assign([place])
+                last = 0
+                while last < end:
+                    for message in consumer.consume(5000, timeout=5):
+                        assert message.error() is None, message.error()
+                        messages.append(message)
+                        last = (message.offset() or 0) + 1
+        finally:
+            consumer.close()
+        return messages
+
+    def decisions(self) -> dict[str, set[bytes]]:
+        """Event id → the different payloads that were ever sent for it."""
+        found: dict[str, set[bytes]] = defaultdict(set)
+        for message in self.read("decisions"):
+            value = message.value() or b""
+            found[json.loads(value)["event_id"]].add(value)
+        return found
+
+    def wait_for_decisions(self, n: int, seconds: float = 90) -> dict[str, set[bytes]]:
+        found: dict[str, set[bytes]] = {}
+
+        def all_there() -> bool:
+            nonlocal found
+            found = self.decisions()
+            return len(found) >= n
+
+        assert wait_until(all_there, seconds, every=0.5), f"{len(found)} of {n} decided\n{self.logs()}"
+        return found
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {w.log}\n{w.log.read_text()[-3000:]}" for w in self.workers if w.log.exists())
+
+
+class WorkerProcess:
+    """`vigia worker` as a process."""
+
+    def __init__(self, world: World, number: int, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self.log = world.folder / f"worker-{number}.log"
+        self._command = [sys.executable, "-m", "stream.cli", "worker"]
+        self._environment = os.environ | {
+            "VIGIA_KAFKA_BOOTSTRAP": world.kafka.address,
+            "VIGIA_REDIS_URL": world.redis.address,
+            "VIGIA_TOPIC_PREFIX": world.prefix,
+            "VIGIA_GROUP_ID": world.group,
+            "VIGIA_MODEL": str(world.model),
+            "VIGIA_HTTP_PORT": str(self.port),
+            **environment,
+        }
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds: float = 30) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def ready(self) -> bool:
+        return self.get("/readyz")[0] == 200
+
+    def metric(self, line: str) -> float:
+        """The value of one line of /metrics, 0 if it is not there yet."""
+        for text in self.get("/metrics")[1].splitlines():
+            if text.startswith(line + " "):
+                return float(text.rsplit(" ", 1)[1])
+        return 0.0
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+
+@pytest.fixture
+def world(tmp_path: Path, model_folder: Path) -> Iterator[World]:
+    kafka = start_kafka(tmp_path / "kafka")
+    redis = start_redis(tmp_path / "redis")
+    world = World(tmp_path, kafka, redis, model_folder)
+    try:
+        world.create_topics()
+        yield world
+    finally:
+        for worker in world.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+        world.redis.kill()
+        world.kafka.kill()
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait for a condition; fail with its name when it does not come."""
+
+    def wait(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        assert wait_until(condition, seconds, every=0.1), f"not within {seconds} s: {what}"
+
+    return wait

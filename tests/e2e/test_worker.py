@@ -1,0 +1,141 @@
+"""A real worker on a real Kafka and Redis: everything decided, once, whatever is killed meanwhile."""
+
+import json
+import random
+from collections.abc import Callable
+
+import pytest
+
+from stream.simulate import SimulationConfig, simulate
+
+from .conftest import World
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+Messages = list[tuple[str, bytes | None, bytes]]
+Eventually = Callable[..., None]
+
+
+def traffic(n: int, seed: int = 5) -> Messages:
+    """n transactions and the reports among them, in event time."""
+    simulation = simulate(SimulationConfig(seed=seed, days=4, transactions_per_day=n, fraud_rate=0.01)).first(
+        n
+    )
+    return [(message.topic, message.key, message.value) for message in simulation.messages()]
+
+
+def payments(messages: Messages) -> set[str]:
+    return {json.loads(value)["event_id"] for topic, _, value in messages if topic == "transactions"}
+
+
+def assert_each_once(decisions: dict[str, set[bytes]], messages: Messages) -> None:
+    assert payments(messages) - set(decisions) == set(), "lost"
+    assert {event for event, payloads in decisions.items() if len(payloads) > 1} == set(), "conflicting"
+
+
+def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually) -> None:
+    good = traffic(600)
+    transactions = [message for message in good if message[0] == "transactions"]
+    bad: Messages = [
+        ("transactions", b"k", value)
+        for value in (b"{", b"\xff", b"[]", b"null", b"", b"x" * 1_000_000, b"[" * 10_000 + b"]" * 10_000)
+    ]
+    mixed = good + bad + transactions[-20:]  # the last 20 again: repeats
+    random.Random(1).shuffle(mixed)
+    world.publish(mixed)
+    worker = world.worker()
+    eventually(worker.ready, "ready")
+    decisions = world.wait_for_decisions(len(transactions))
+    assert_each_once(decisions, good)
+    assert len(decisions) == len(transactions)
+    eventually(lambda: len(world.read("dead-letters")) == len(bad), "every bad record is a dead letter")
+    letters = world.read("dead-letters")
+    assert {dict(letter.headers() or [])["source_topic"] for letter in letters} == {b"transactions"}
+    assert sorted(letter.value() or b"" for letter in letters) == sorted(value for _, _, value in bad)
+    eventually(lambda: worker.metric("vigia_repeats_total") == 20, "repeats counted")
+    alerts = [json.loads(message.value() or b"") for message in world.read("alerts")]
+    stopped = {e for e, (p, *_) in decisions.items() if json.loads(p)["decision"] != "APPROVE"}
+    assert {alert["event_id"] for alert in alerts} == stopped
+    assert stopped, "the sample should have alerts"
+    assert len(world.read("feature-log")) == len(transactions)
+    assert worker.stop() == 0
+
+
+def test_killed_three_times_under_load(world: World, eventually: Eventually) -> None:
+    messages = traffic(14_000)
+    worker = world.worker()
+    eventually(worker.ready, "ready")
+    world.publish(messages[:2000], rate=2000)
+    for part in range(3):
+        world.publish(messages[2000 + part * 4000 : 6000 + part * 4000], rate=2000)
+        worker.kill()  # with the backlog of the moment in flight
+        worker.start()
+    world.publish(messages[14_000:])
+    decisions = world.wait_for_decisions(len(payments(messages)))
+    assert_each_once(decisions, messages)
+
+
+def test_redis_and_kafka_go_away_and_come_back(world: World, eventually: Eventually) -> None:
+    from deploy.local import start_kafka, start_redis
+
+    messages = traffic(3000)
+    worker = world.worker()
+    eventually(worker.ready, "ready")
+    world.publish(messages[:1000])
+    world.wait_for_decisions(len(payments(messages[:1000])))
+    world.redis.kill()
+    world.publish(messages[1000:2000])
+    eventually(lambda: not worker.ready(), "not ready without Redis")
+    assert json.loads(worker.get("/readyz")[1])["waiting_for"].keys() == {"redis"}
+    assert worker.get("/healthz")[0] == 200
+    world.redis = start_redis(world.redis.folder, port=world.redis.port)
+    world.wait_for_decisions(len(payments(messages[:2000])))
+    world.kafka.kill()
+    world.kafka = start_kafka(world.kafka.folder, world.kafka.port)
+    world.publish(messages[2000:])
+    decisions = world.wait_for_decisions(len(payments(messages)))
+    assert_each_once(decisions, messages)
+    eventually(worker.ready, "ready again")
+
+
+def test_flushed_redis_is_noticed_and_healed(world: World, eventually: Eventually) -> None:
+    import redis
+
+    messages = traffic(3000)
+    worker = world.worker()
+    eventually(worker.ready, "ready")
+    world.publish(messages[:2000])
+    world.wait_for_decisions(len(payments(messages[:2000])))
+    with redis.Redis.from_url(world.redis.address) as client:
+        client.flushall()
+    world.publish(messages[2000:])
+    decisions = world.wait_for_decisions(len(payments(messages)))
+    assert_each_once(decisions, messages)
+    healed = sum(worker.metric(f'vigia_healed_events_total{{topic="{topic}"}}')
+                 for topic in ("transactions", "fraud-reports"))  # fmt: skip
+    assert healed == 2000
+
+
+def test_read_again_from_the_start_gives_the_same_bytes(world: World, eventually: Eventually) -> None:
+    """Another group, on a copy of the state before the first delivery (it was empty), reads from offset 0.
+
+    One partition: what several partitions add to one payee comes in the order of arrival.
+    """
+    import redis
+
+    world.prefix, world.partitions = "one.", 1
+    world.create_topics()
+    messages = traffic(2000)
+    world.publish(messages)
+    worker = world.worker()
+    first = world.wait_for_decisions(len(payments(messages)))
+    worker.kill()
+    with redis.Redis.from_url(world.redis.address) as client:
+        client.flushall()
+    sent = len(world.read("decisions"))
+    world.group = "another"
+    world.worker()
+    eventually(lambda: len(world.read("decisions")) == 2 * sent, "decided again by the other group", 60)
+    again = world.decisions()
+    assert again == first
+    assert_each_once(again, messages)
