@@ -142,7 +142,7 @@ _STATS = {
     "count": lambda payments: min(float(len(payments)), COUNT_MAX),
     "sum": lambda payments: min(float(sum(p.amount for p in payments)), EXACT_MAX),
     "squares": lambda payments: min(float(sum(whole_reais(p.amount) ** 2 for p in payments)), EXACT_MAX),
-    "max": lambda payments: float(np.float32(max((p.amount for p in payments), default=0))),
+    "max": lambda payments: float(max((p.amount for p in payments), default=0)),
 }
 
 

@@ -10,13 +10,14 @@
 -- running totals from the entity's first tile on, so that a window is one subtraction, however long.
 
 local sp, su = struct.pack, struct.unpack
-local sub, find, rep, floor = string.sub, string.find, string.rep, math.floor
+local sub, find, rep, floor, max = string.sub, string.find, string.rep, math.floor, math.max
 local WIDE = 2 ^ 48 -- totals are pairs (low 48 bits, the rest): exact where a double alone would round
 local HEAD, HEAD_SIZE = '<I6I6I6I6I6I2I2I2I2I2I2I1', 43
 local CP, CP_SIZE = '<I6I6', 12 -- last time, counterparty
 local REPORT, REPORT_SIZE = '<c8I6I6I6', 26 -- transaction, first OPEN, first CONFIRMED, last final
 local RING_ID, RING_ENTRY = 8, 16 -- hash of id, hash of content
 local ENTRY, ENTRY_SIZE = '<I1I1I8I8I8c8c8c12c12c12c12', 90
+local BIAS = 1000 -- added to each stored maximum: see `largest`
 local NONE = rep('\0', 12)
 local APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = 0, 1, 2, 3, 4, 5
 local ROW, ROW_SIZE = '<' .. rep('d', SLOTS), 8 * SLOTS
@@ -33,20 +34,20 @@ local function load_entity(kind, id)
         N = 0, F = 0, PN = 0, PF = 0, M = 0, cps = '', reports = '', ring = '' }
   local v = redis.call('GET', key)
   if v then
-    local nc, nr, ng, n1, n2, n3, n4
-    e.N, e.F, e.PN, e.PF, e.M, n1, n2, n3, n4, nc, nr, ng = su(HEAD, v)
+    local nc, nr, n1, n2, n3, n4
+    e.N, e.F, e.PN, e.PF, e.M, n1, n2, n3, n4, nc, nr = su(HEAD, v)
     e.n = { n1, n2, n3, n4 }
-    local at = HEAD_SIZE + 1
-    local function take(size)
-      local s = sub(v, at, at + size - 1)
-      at = at + size
-      return s
-    end
+    local at = HEAD_SIZE
     for i, level in ipairs(kind.levels) do
-      e.tiles[i] = take(e.n[i] * level.width)
-      e.maxes[i] = level.max and take(e.n[i] * 4) or ''
+      local to = at + e.n[i] * level.width
+      e.tiles[i], e.maxes[i], at = sub(v, at + 1, to), '', to
+      if level.max then
+        to = at + e.n[i] * 5
+        e.maxes[i], at = sub(v, at + 1, to), to
+      end
     end
-    e.cps, e.reports, e.ring = take(nc * CP_SIZE), take(nr * REPORT_SIZE), take(ng * RING_ENTRY)
+    local cps, reports = at + nc * CP_SIZE, at + nc * CP_SIZE + nr * REPORT_SIZE
+    e.cps, e.reports, e.ring = sub(v, at + 1, cps), sub(v, cps + 1, reports), sub(v, reports + 1)
   else
     for i = 1, #kind.levels do e.tiles[i], e.maxes[i] = '', '' end
   end
@@ -74,25 +75,26 @@ local function encode(e)
   return table.concat(parts)
 end
 
--- Position of the last of n sorted records whose first field is <= target; 0 if there is none.
+-- Position of the last of n records, sorted by their first field, with it <= target; 0 if there is none.
 local function locate(s, n, width, field, target)
-  if n == 0 then return 0 end
-  local last = su(field, s, (n - 1) * width + 1)
-  if target >= last then return n end
-  local first = su(field, s, 1)
-  if target < first then return 0 end
-  -- First fields of tiles are distinct integers, which bounds the place from both sides: no search at
-  -- all where every tile is filled. (Counterparties may share a time, so only tiles are narrowed.)
-  local lo, hi = 1, n - 1
-  if field ~= '<I6' then
-    if n - (last - target) > lo then lo = n - (last - target) end
-    if target - first + 1 < hi then hi = target - first + 1 end
-  end
+  local lo, hi = 0, n
   while lo < hi do
     local mid = floor((lo + hi + 1) / 2)
     if su(field, s, (mid - 1) * width + 1) <= target then lo = mid else hi = mid - 1 end
   end
   return lo
+end
+
+-- The same for tiles, below a known one: record `p` has index `at` > target, record 1 has `first` <= target.
+-- Tiles are near evenly spread, so a proportional guess is mostly a step or two off.
+local function locate_tile(s, p, at, first, width, field, target)
+  local q = floor(1 + (p - 1) * (target - first) / (at - first))
+  if su(field, s, (q - 1) * width + 1) <= target then
+    while q + 1 < p and su(field, s, q * width + 1) <= target do q = q + 1 end
+  else
+    repeat q = q - 1 until su(field, s, (q - 1) * width + 1) <= target
+  end
+  return q
 end
 
 -- Position of the record that holds `needle` at `offset`; nil if there is none.
@@ -106,44 +108,54 @@ local function find_record(s, needle, width, offset)
   end
 end
 
-local function totals(level, s, p)
-  if p == 0 then return 0, 0, 0, 0, 0, 0 end
-  return su(level.tile, s, (p - 1) * level.width + 1)
-end
-
 local function saturated(high, low, limit)
   local x = high * WIDE + low
   return x < limit and x or limit
 end
 
+-- The largest of a run of maxima, in C. `su` answers the values and then a position in the string, which
+-- is below BIAS; every stored maximum is above it.
+local formats = {}
 local function largest(s, low, high)
-  local m = 0
-  local found = { su('<' .. rep('f', high - low), s, low * 4 + 1) } -- the values, then a position
-  for i = 1, high - low do
-    if found[i] > m then m = found[i] end
+  local n = high - low
+  local format = formats[n]
+  if not format then
+    format = '<' .. rep('I5', n)
+    formats[n] = format
   end
-  return m
+  return max(su(format, s, low * 5 + 1)) - BIAS
 end
 
 local function read_level(e, i, level, t, out)
-  local s, n = e.tiles[i], e.n[i]
-  local kept = floor((e.N - level.keep) / level.grain)
-  local top, ph, c2, sl2, sh2, ql2, qh2, _
-  for _, w in ipairs(level.windows) do
-    local until_t = t - w.shift
-    local high = floor(until_t / level.grain)
-    if high ~= top then
-      top, ph = high, locate(s, n, level.width, level.field, high)
-      _, c2, sl2, sh2, ql2, qh2 = totals(level, s, ph)
+  local s, n, width, field, tile = e.tiles[i], e.n[i], level.width, level.field, level.tile
+  local now, kept = floor(t / level.grain), floor((e.N - level.keep) / level.grain)
+  local first, last, top, p2, at2, c2, sl2, sh2, ql2, qh2 = su(field, s, 1), su(field, s, (n - 1) * width + 1)
+  local p1, at1
+  local windows = level.windows
+  for k = 1, #windows do
+    local w = windows[k]
+    if now - w.shift ~= top then
+      top = now - w.shift
+      p2 = top >= last and n or top < first and 0 or locate_tile(s, n, last, first, width, field, top)
+      if p2 == 0 then return end -- later windows of the level end no later
+      at2, c2, sl2, sh2, ql2, qh2 = su(tile, s, (p2 - 1) * width + 1)
+      p1, at1 = p2, at2
     end
-    local low = floor((until_t - w.length) / level.grain)
-    local pl = locate(s, n, level.width, level.field, low > kept and low or kept)
-    if pl < ph then
-      local _, c1, sl1, sh1, ql1, qh1 = totals(level, s, pl)
-      if w.count then out[w.count] = math.min(c2 - c1, COUNT_MAX) end
+    local low = top - w.tiles
+    if low < kept then low = kept end
+    if at2 > low then
+      local c1, sl1, sh1, ql1, qh1 = 0, 0, 0, 0, 0
+      if first > low then
+        p1 = 0
+      else -- windows of one shift grow, so this one begins at or below where the last one did
+        if at1 > low then p1 = locate_tile(s, p1, at1, first, width, field, low) end
+        at1, c1, sl1, sh1, ql1, qh1 = su(tile, s, (p1 - 1) * width + 1)
+      end
+      local c = c2 - c1
+      if w.count then out[w.count] = c < COUNT_MAX and c or COUNT_MAX end
       if w.sum then out[w.sum] = saturated(sh2 - sh1, sl2 - sl1, EXACT_MAX) end
       if w.squares then out[w.squares] = saturated(qh2 - qh1, ql2 - ql1, EXACT_MAX) end
-      if w.max then out[w.max] = largest(e.maxes[i], pl, ph) end
+      if w.max then out[w.max] = largest(e.maxes[i], p1, p2) end
     end
   end
 end
@@ -168,8 +180,9 @@ local function read_entity(e, t, out)
   local seen = e.N > 0 and t - e.N <= RETENTION
   if kind.last then out[kind.last] = seen and e.N or UNKNOWN end
   if kind.first then out[kind.first] = seen and e.F or UNKNOWN end
-  for i, level in ipairs(kind.levels) do
-    if e.n[i] > 0 then read_level(e, i, level, t, out) end
+  local levels = kind.levels
+  for i = 1, #levels do
+    if e.n[i] > 0 then read_level(e, i, levels[i], t, out) end
   end
   local nc = #e.cps / CP_SIZE
   if nc > 0 then
@@ -191,7 +204,7 @@ end
 local function grow(level, s, from, n, amount, ql, qh)
   local parts = {}
   for p = from, n do
-    local index, c, sl, sh, l, h = totals(level, s, p)
+    local index, c, sl, sh, l, h = su(level.tile, s, (p - 1) * level.width + 1)
     sl, sh = carry(sl + amount, sh)
     l, h = carry(l + ql, h + qh)
     parts[#parts + 1] = sp(level.tile, index, c + 1, sl, sh, l, h)
@@ -202,30 +215,36 @@ end
 local function apply_level(e, i, level, t, amount, ql, qh)
   local kept, index = floor((e.N - level.keep) / level.grain), floor(t / level.grain)
   if index <= kept then return end
-  local s, n, width = e.tiles[i], e.n[i], level.width
-  local p = locate(s, n, width, level.field, index)
-  local at, c, sl, sh, l, h = totals(level, s, p)
-  local before = (p > 0 and at == index) and p - 1 or p
+  local s, n, width, field = e.tiles[i], e.n[i], level.width, level.field
+  local p, at, c, sl, sh, l, h = n, -1, 0, 0, 0, 0, 0
+  if n > 0 then
+    at, c, sl, sh, l, h = su(level.tile, s, (n - 1) * width + 1)
+    if at > index then -- late
+      p = locate(s, n, width, field, index)
+      at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
+      if p > 0 then at, c, sl, sh, l, h = su(level.tile, s, (p - 1) * width + 1) end
+    end
+  end
   sl, sh = carry(sl + amount, sh)
   l, h = carry(l + ql, h + qh)
   local tile = sp(level.tile, index, c + 1, sl, sh, l, h)
-  s = sub(s, 1, before * width) .. tile .. (p < n and grow(level, s, p + 1, n, amount, ql, qh) or '')
+  local before = at == index and p - 1 or p
+  local later = p < n and grow(level, s, p + 1, n, amount, ql, qh) or ''
+  s = (before < n and sub(s, 1, before * width) or s) .. tile .. later
+  local m = e.maxes[i]
   if level.max then
-    local m = e.maxes[i]
-    local old = before < p and su('<f', m, before * 4 + 1) or 0
-    e.maxes[i] = sub(m, 1, before * 4) .. sp('<f', amount > old and amount or old) .. sub(m, p * 4 + 1)
+    local old = before < p and su('<I5', m, before * 5 + 1) - BIAS or 0
+    local top = sp('<I5', (amount > old and amount or old) + BIAS)
+    m = (before < n and sub(m, 1, before * 5) or m) .. top .. sub(m, p * 5 + 1)
   end
   if before == p then
     n = n + 1
     -- The last tile that fell behind stays: its totals are what the next ones are counted from.
     local drop = 0
-    while drop + 1 < n and su(level.field, s, (drop + 1) * width + 1) <= kept do drop = drop + 1 end
-    if drop > 0 then
-      s, n = sub(s, drop * width + 1), n - drop
-      if level.max then e.maxes[i] = sub(e.maxes[i], drop * 4 + 1) end
-    end
+    while drop + 1 < n and su(field, s, (drop + 1) * width + 1) <= kept do drop = drop + 1 end
+    if drop > 0 then s, m, n = sub(s, drop * width + 1), sub(m, drop * 5 + 1), n - drop end
   end
-  e.tiles[i], e.n[i] = s, n
+  e.tiles[i], e.maxes[i], e.n[i] = s, m, n
 end
 
 local function apply_counterparty(e, t, cp)
@@ -244,10 +263,14 @@ local function apply_counterparty(e, t, cp)
     if time < t or (time == t and other < mine) then break end
     at = at - 1
   end
-  s = sub(s, 1, at * CP_SIZE) .. sp('<I6', t) .. cp .. sub(s, at * CP_SIZE + 1)
-  local drop = locate(s, n + 1, CP_SIZE, '<I6', kept)
-  if n + 1 - drop > CP_CAP then drop = n + 1 - CP_CAP end
-  e.cps = sub(s, drop * CP_SIZE + 1)
+  if at == n then
+    s = s .. sp('<I6', t) .. cp
+  else
+    s = sub(s, 1, at * CP_SIZE) .. sp('<I6', t) .. cp .. sub(s, at * CP_SIZE + 1)
+  end
+  local drop = n + 1 > CP_CAP and n + 1 - CP_CAP or 0
+  while su('<I6', s, drop * CP_SIZE + 1) <= kept do drop = drop + 1 end
+  e.cps = drop > 0 and sub(s, drop * CP_SIZE + 1) or s
 end
 
 local function forget(e)
@@ -279,7 +302,8 @@ end
 local function apply_entity(e, t, amount, ql, qh, cp)
   touch(e)
   if not advance(e, t) then return end
-  for i, level in ipairs(e.kind.levels) do apply_level(e, i, level, t, amount, ql, qh) end
+  local levels = e.kind.levels
+  for i = 1, #levels do apply_level(e, i, levels[i], t, amount, ql, qh) end
   if #e.kind.distinct > 0 then apply_counterparty(e, t, cp) end
 end
 

@@ -70,7 +70,8 @@ def _position(slot: Slot) -> int | None:
 
 def _window_plan(entity: str, window: Window, delayed: bool) -> dict[str, int | None]:
     places = {stat: _position(Slot(entity, stat, window.name, delayed)) for stat in _TILED}
-    return {"length": window.length, "shift": REPORT_DELAY if delayed else 0, **places}
+    grain = window.level.grain  # divides every length, so that a window is a number of whole tiles
+    return {"tiles": window.length // grain, "shift": REPORT_DELAY // grain if delayed else 0, **places}
 
 
 def _level_plan(entity: str, level: Level) -> dict[str, Any] | None:
@@ -165,9 +166,9 @@ class RedisState:
         self._script = client.register_script(SCRIPT)
 
     @classmethod
-    def at(cls, url: str) -> "RedisState":
+    def at(cls, url: str, shard: int = 0) -> "RedisState":
         """The state at an address; it is dialled by the first call."""
-        return cls(aioredis.from_url(url, socket_timeout=10, socket_connect_timeout=3))
+        return cls(aioredis.from_url(url, socket_timeout=10, socket_connect_timeout=3), shard)
 
     @classmethod
     async def connect(cls, url: str) -> "RedisState":

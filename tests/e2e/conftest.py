@@ -70,7 +70,7 @@ class World:
                 consumer.assign([place])
                 last = 0
                 while last < end:
-                    for message in consumer.consume(5000, timeout=5):
+                    for message in consumer.consume(500, timeout=0.1):
                         assert message.error() is None, message.error()
                         messages.append(message)
                         last = (message.offset() or 0) + 1

@@ -1,11 +1,17 @@
 """A real worker on a real Kafka and Redis: everything decided, once, whatever is killed meanwhile."""
 
+import asyncio
 import json
 import random
 from collections.abc import Callable
 
 import pytest
 
+from features.redis_state import RedisState
+from features.state import Entry, LogId, Span
+from features.transaction import FraudReport, Transaction
+from stream.kafka_log import record
+from stream.pipeline import decode
 from stream.simulate import SimulationConfig, simulate
 
 from .conftest import World
@@ -31,6 +37,34 @@ def payments(messages: Messages) -> set[str]:
 def assert_each_once(decisions: dict[str, set[bytes]], messages: Messages) -> None:
     assert payments(messages) - set(decisions) == set(), "lost"
     assert {event for event, payloads in decisions.items() if len(payloads) > 1} == set(), "conflicting"
+
+
+def assert_state_is_what_the_topics_say(world: World) -> None:
+    """Replay both topics into another shard's keys of the same Redis, and compare what both shards answer."""
+    records = [
+        record(topic, message) for topic in ("transactions", "fraud-reports") for message in world.read(topic)
+    ]
+    events = [
+        decode(r) for r in sorted(records, key=lambda r: (r.topic != "transactions", r.partition, r.offset))
+    ]
+    probes = [e._replace(event_id="probe" + e.event_id) for e in events if isinstance(e, Transaction)][::7]
+
+    async def answers(shard: int, history: list[Transaction | FraudReport]) -> bytes:
+        state = RedisState.at(world.redis.address, shard)
+        log = LogId("test", "test", "test", shard)
+        try:
+            for start in range(0, len(history), 500):
+                entries = [Entry(0, start + i, event) for i, event in enumerate(history[start : start + 500])]
+                await state.apply([Span(log, 0, start, start + len(entries), healing=True)], entries)
+            entries = [Entry(0, len(history) + i, event) for i, event in enumerate(probes)]
+            stop = len(history) + len(entries)
+            answer = await state.apply([Span(log, 0, len(history), stop, healing=True)], entries)
+            return answer.slots.tobytes()
+        finally:
+            await state.close()
+
+    replayed = asyncio.run(answers(1, events))
+    assert asyncio.run(answers(0, [])) == replayed
 
 
 def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually) -> None:
@@ -73,6 +107,24 @@ def test_killed_three_times_under_load(world: World, eventually: Eventually) -> 
     world.publish(messages[14_000:])
     decisions = world.wait_for_decisions(len(payments(messages)))
     assert_each_once(decisions, messages)
+    assert worker.stop() == 0
+    assert_state_is_what_the_topics_say(world)
+
+
+def test_a_worker_joins_and_another_dies_under_load(world: World, eventually: Eventually) -> None:
+    messages = traffic(9000, seed=6)
+    first = world.worker()
+    eventually(first.ready, "ready")
+    world.publish(messages[:3000], rate=2000)
+    second = world.worker()
+    world.publish(messages[3000:6000], rate=1000)
+    eventually(second.ready, "the second worker is assigned partitions")
+    first.kill()
+    world.publish(messages[6000:], rate=2000)
+    decisions = world.wait_for_decisions(len(payments(messages)))
+    assert_each_once(decisions, messages)
+    assert second.stop() == 0
+    assert_state_is_what_the_topics_say(world)
 
 
 def test_redis_and_kafka_go_away_and_come_back(world: World, eventually: Eventually) -> None:
