@@ -6,7 +6,7 @@ import typer
 
 from deploy.local import ServiceError
 from features.errors import VigiaError
-from stream.cli import dead_letters, features, models, publish, schemas, services, simulate, worker
+from stream.cli import dead_letters, demo, features, models, publish, schemas, services, simulate, worker
 
 app = typer.Typer(
     help="Vigia scores Pix payments for fraud while they happen: Kafka in, decisions out.",
@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (services, worker, simulate, publish, dead_letters, schemas, features, models):
+for module in (demo, services, worker, simulate, publish, dead_letters, schemas, features, models):
     module.register(app)
 
 

@@ -1,0 +1,98 @@
+"""The live part: a publisher and a reader in threads, while the view is drawn here."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+from features.errors import VigiaError
+from stream.demo.tally import Tally
+from stream.demo.traffic import Plan
+from stream.demo.view import View
+from stream.demo.watch import Watch
+from stream.demo.worker import WorkerProcess
+from stream.kafka_log import KafkaLog
+from stream.publish import Outgoing, PublishReport, publish
+from stream.settings import Settings
+
+INPUTS = ("transactions", "fraud-reports")
+_EVERY_SECONDS = 0.25
+_SETTLE_SECONDS = 60.0
+"""Without any new output for so long, what is missing counts as lost."""
+
+
+class Publisher(threading.Thread):
+    """Publishes the plan on schedule; tells the tally when each message is handed over."""
+
+    def __init__(self, plan: Plan, settings: Settings, rate: float, tally: Tally) -> None:
+        super().__init__(name="publisher", daemon=True)
+        self._plan, self._settings, self._rate, self._tally = plan, settings, rate, tally
+        self._stop_asked = threading.Event()
+        self.sent = 0
+        self.report: PublishReport | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.report = publish(
+                self._outgoing(),
+                config=self._settings.kafka_client_config(),
+                rate=self._rate,
+                on_send=self._sending,
+            )
+        except BaseException as error:  # told by `check`, in the thread that asks
+            self.error = error
+
+    def check(self) -> None:
+        """Raises VigiaError when publishing failed."""
+        if self.error is not None:
+            raise VigiaError(f"publishing failed: {self.error}") from self.error
+
+    def stop(self) -> None:
+        """Publish no more."""
+        self._stop_asked.set()
+        self.join()
+
+    def _outgoing(self) -> Iterator[Outgoing]:
+        for message in self._plan.messages:
+            if self._stop_asked.is_set():
+                return
+            yield Outgoing(self._settings.topic(message.topic), message.key, message.value)
+
+    def _sending(self, index: int) -> None:
+        message = self._plan.messages[index]
+        if message.event_id:
+            self._tally.sending(message.event_id)
+        self.sent = index + 1
+
+
+def run_live(publisher: Publisher, watch: Watch, worker: WorkerProcess, kafka: KafkaLog, view: View) -> None:
+    """Return when all was published, decided, and read back; or when nothing moves any more."""
+    publisher.start()
+    try:
+        with view:
+            while publisher.is_alive():
+                _tick(publisher, worker, view)
+            publisher.check()
+            _settle(publisher, watch, worker, kafka, view)
+    finally:
+        publisher.stop()
+
+
+def _tick(publisher: Publisher, worker: WorkerProcess, view: View) -> None:
+    worker.check()
+    view.show(publisher.sent)
+    time.sleep(_EVERY_SECONDS)
+
+
+def _settle(publisher: Publisher, watch: Watch, worker: WorkerProcess, kafka: KafkaLog, view: View) -> None:
+    """Wait until the worker committed every input, for then its outputs are acknowledged, and were read."""
+    places = [(topic, partition) for topic in INPUTS for partition in range(watch.partitions)]
+    last, moved = -1, time.monotonic()
+    while time.monotonic() - moved < _SETTLE_SECONDS:
+        standing = kafka.committed(places).values()
+        if all(committed >= end for committed, _, end in standing) and watch.has_read_all():
+            break
+        if watch.count != last:
+            last, moved = watch.count, time.monotonic()
+        _tick(publisher, worker, view)
+    view.show(publisher.sent)
