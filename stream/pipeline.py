@@ -70,6 +70,10 @@ class Assignment:
     decided: dict[int, bytes] = field(default_factory=dict)
     """Offset → payload of decisions that were delivered but not committed before this worker took over."""
 
+    def forget_committed(self) -> None:
+        if self.decided and min(self.decided) < self.committed:
+            self.decided = {offset: d for offset, d in self.decided.items() if offset >= self.committed}
+
 
 class Pipeline:
     """Joins the state, the model and the policy."""
@@ -87,6 +91,8 @@ class Pipeline:
         """
         outcomes = Outcomes()
         assignments = list(self.assignments.values())
+        for assignment in assignments:
+            assignment.forget_committed()
         places = {key: i for i, key in enumerate(self.assignments)}
         stops = [a.position for a in assignments]
         with metrics.stage("decode"):
@@ -171,15 +177,18 @@ class Pipeline:
         scores: NDArray[np.float64],
         outcomes: Outcomes,
     ) -> None:
-        decisions = [self.policy.outcome(score) for score in scores.tolist()]
+        # Decided by the score that is told, so that whoever reads it comes to the same outcome.
+        told = [float(f"{score:.9g}") for score in scores.tolist()]
+        decisions = [self.policy.outcome(score) for score in told]
         stopped = [i for i, decision in enumerate(decisions) if decision != APPROVE]
         codes = dict(zip(stopped, self._explainer.reasons(matrix[stopped]), strict=True)) if stopped else {}
-        for i, ((record, payment), score) in enumerate(zip(payments, scores.tolist(), strict=True)):
-            if score != score:
+        for i, ((record, payment), score) in enumerate(zip(payments, told, strict=True)):
+            # Kept until it is committed: the same batch may come again.
+            earlier = self.assignments[record.topic, record.partition].decided.get(record.offset)
+            if score != score and earlier is None:
                 rejected = Rejected("SCORING_ERROR", "scoring this event alone fails", payment.event_id)
                 outcomes.dead_letters.append(dead_letter(record, rejected))
                 continue
-            earlier = self.assignments[record.topic, record.partition].decided.pop(record.offset, None)
             reasons = codes.get(i, [])
             payload = earlier or orjson.dumps(self._decision(payment, score, decisions[i], reasons))
             decision = orjson.loads(payload) if earlier or decisions[i] != APPROVE else None
@@ -200,7 +209,7 @@ class Pipeline:
         return {
             "event_id": payment.event_id,
             "decision": decision,
-            "score": float(f"{score:.9g}"),
+            "score": score,
             "reasons": [{"code": code, "text": REASONS[code]} for code in reasons],
             "model": self.scorer.model_id,
             "policy": self.policy.version,
