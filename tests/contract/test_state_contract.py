@@ -1,0 +1,425 @@
+"""One suite for the contract of `features/state.py`, run on the plain oracle and on a real Redis."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from features.catalog import SLOTS
+from features.memory_state import MemoryState
+from features.redis_state import RedisState
+from features.state import (
+    RING_SIZE,
+    Answer,
+    Behind,
+    Entry,
+    LogId,
+    LogState,
+    Span,
+    State,
+    StateAway,
+    StateError,
+    Status,
+)
+from features.transaction import FraudReport, Transaction
+from features.windows import DAY, HOUR, RETENTION
+
+LOG = LogId("g", "transactions", "t1", 0)
+OTHER = LogId("g", "transactions", "t1", 1)
+REPORTS = LogId("g", "fraud-reports", "r1", 0)
+NOW = 1_795_275_000_000
+
+APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = map(int, Status)
+Body = Callable[[State], Awaitable[None]]
+
+
+@pytest.fixture(params=["memory", "redis"])
+def on_state(request: pytest.FixtureRequest) -> Callable[[Body], None]:
+    """Runs a coroutine function on an empty state."""
+    url = request.getfixturevalue("redis_flushed") if request.param == "redis" else None
+
+    def run(body: Body) -> None:
+        async def whole() -> None:
+            state: State = MemoryState() if url is None else await RedisState.connect(url)
+            try:
+                await body(state)
+            finally:
+                await state.close()
+
+        asyncio.run(whole())
+
+    return run
+
+
+def pay(i: int, **changes: Any) -> Transaction:
+    payment = Transaction(f"e-{i}", NOW + i * 1000, 1000 + i, "a-1", "b-1", device_id="d-1")
+    return payment._replace(**changes)
+
+
+def told(i: int, status: str = "CONFIRMED", at: int = NOW, **changes: Any) -> FraudReport:
+    return FraudReport(f"r-{i}", f"e-{i}", "a-1", "b-1", at, status, "SCAM")._replace(**changes)
+
+
+def entries(events: Iterable[Any], start: int = 0, span: int = 0, replay: bool = False) -> list[Entry]:
+    return [Entry(span, start + i, event, replay) for i, event in enumerate(events)]
+
+
+async def call(
+    state: State, events: Sequence[Any], start: int = 0, *, floor: int = 0, log: LogId = LOG, **more: Any
+) -> Answer:
+    """One call over one log: `events` lie at start, start + 1, …"""
+    span = Span(log, floor, start, start + len(events), more.pop("healing", False))
+    return await state.apply([span], entries(events, start, replay=more.pop("replay", False)), **more)
+
+
+def statuses(answer: Answer) -> list[int]:
+    return list(answer.statuses.tolist())
+
+
+def slot(answer: Answer, entity: str, stat: str, window: str = "", row: int = -1) -> float:
+    """One number of the last row (or of `row`)."""
+    (column,) = [
+        i
+        for i, s in enumerate(SLOTS)
+        if (s.entity, s.stat, s.delayed) == (entity, stat, False) and window in ("", s.window)
+    ][:1]
+    return float(answer.slots[row, column])
+
+
+def test_a_new_event_is_applied_and_not_in_its_own_windows(on_state) -> None:
+    async def body(state: State) -> None:
+        answer = await call(state, [pay(0), pay(1)])
+        assert statuses(answer) == [APPLIED, APPLIED]
+        assert answer.slots.shape == (2, len(SLOTS))
+        assert [slot(answer, "payer", "count", "24h", row) for row in (0, 1)] == [0, 1]
+        assert slot(answer, "payer", "sum", "24h") == 1000
+        assert slot(answer, "payer", "last") == NOW
+        assert answer.versions == {}
+
+    on_state(body)
+
+
+def test_a_call_again_is_answered_from_the_log_byte_for_byte(on_state) -> None:
+    async def body(state: State) -> None:
+        events = [pay(i) for i in range(6)]
+        first = await call(state, events, versions="model-1 policy-1")
+        again = await call(state, events, versions="model-2 policy-1")
+        assert statuses(again) == [STORED] * 6
+        assert again.slots.tobytes() == first.slots.tobytes()
+        assert again.versions == dict.fromkeys(range(6), "model-1 policy-1")
+        following = await call(state, [pay(6)], 6)
+        assert slot(following, "payer", "count", "24h") == 6
+
+    on_state(body)
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 9, (2, 7), (5, 4)])
+def test_a_redelivery_cut_into_other_batches_gives_the_same_rows(on_state, sizes: tuple[int, ...]) -> None:
+    async def body(state: State) -> None:
+        events = [pay(i) for i in range(9)]
+        rows = [await call(state, events[:3]), await call(state, events[3:7], 3)]
+        known = np.concatenate([answer.slots for answer in rows])
+        found, start = [], 0
+        for size in sizes:
+            found.append(await call(state, events[start : start + size], start))
+            start += size
+        got = [status for answer in found for status in statuses(answer)]
+        assert got == [STORED] * 7 + [APPLIED] * 2
+        assert np.concatenate([a.slots for a in found])[:7].tobytes() == known.tobytes()
+        assert slot(found[-1], "payer", "count", "24h") == 8
+
+    on_state(body)
+
+
+def test_stored_repeats_and_reuses_stay_what_they_were(on_state) -> None:
+    async def body(state: State) -> None:
+        events = [pay(0), pay(0), pay(0, amount=7)]
+        assert statuses(await call(state, events)) == [APPLIED, REPEAT, REUSED]
+        again = await call(state, events)
+        assert statuses(again) == [STORED, REPEAT, REUSED]
+        assert list(again.versions) == [0]
+        assert not again.slots[1:].any()
+
+    on_state(body)
+
+
+def test_what_lies_below_the_floor_is_stale_and_trimmed(on_state) -> None:
+    async def body(state: State) -> None:
+        events = [pay(i) for i in range(4)]
+        await call(state, events)
+        await call(state, [], 4, floor=2)
+        assert await state.log_states([LOG]) == [LogState(2, 4)]
+        again = await call(state, events)
+        assert statuses(again) == [STALE, STALE, STORED, STORED]
+        assert not again.slots[:2].any()
+        await call(state, [], 4, floor=1)  # a floor never falls
+        assert await state.log_states([LOG]) == [LogState(2, 4)]
+        await call(state, [], 4, floor=4)
+        assert statuses(await call(state, events)) == [STALE] * 4
+        following = await call(state, [pay(4)], 4)
+        assert slot(following, "payer", "count", "24h") == 4  # stale changed nothing
+
+    on_state(body)
+
+
+def test_a_floor_beyond_next_moves_next_too(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [pay(0)])
+        span = Span(LOG, 5, 1, 6)
+        answer = await state.apply([span], [Entry(0, 3, pay(3)), Entry(0, 5, pay(5))])
+        assert statuses(answer) == [STALE, APPLIED]
+        assert await state.log_states([LOG]) == [LogState(5, 6)]
+
+    on_state(body)
+
+
+def test_behind_changes_nothing_in_any_log(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [pay(0)])
+        spans = [Span(OTHER, 0, 0, 1), Span(LOG, 0, 2, 3)]
+        with pytest.raises(Behind) as caught:
+            await state.apply(spans, [Entry(0, 0, pay(1)), Entry(1, 2, pay(2))])
+        assert caught.value.logs == {LOG: LogState(0, 1)}
+        assert await state.log_states([LOG, OTHER]) == [LogState(0, 1), None]
+        answer = await call(state, [pay(1)], 1)
+        assert statuses(answer) == [APPLIED]
+        assert slot(answer, "payer", "count", "24h") == 1
+
+    on_state(body)
+
+
+def test_a_log_that_was_lost_is_behind(on_state) -> None:
+    async def body(state: State) -> None:
+        with pytest.raises(Behind) as caught:
+            await call(state, [pay(7)], 7)
+        assert caught.value.logs == {LOG: LogState(0, 0)}
+        assert await state.log_states([LOG]) == [None]
+
+    on_state(body)
+
+
+def test_log_states_of_known_and_unknown_logs(on_state) -> None:
+    async def body(state: State) -> None:
+        assert await state.log_states([]) == []
+        anew = LOG._replace(topic_id="t2")
+        assert await state.log_states([LOG, anew]) == [None, None]
+        await call(state, [])
+        await call(state, [told(0)], log=REPORTS)
+        assert await state.log_states([LOG, anew, REPORTS]) == [LogState(0, 0), None, LogState(0, 1)]
+
+    on_state(body)
+
+
+def test_healing_applies_what_is_missing_and_stores_no_answer(on_state) -> None:
+    async def body(state: State) -> None:
+        events = [pay(i) for i in range(5)]
+        await call(state, events[:2])
+        healed = await call(state, events, healing=True)
+        assert statuses(healed)[2:] == [APPLIED] * 3
+        assert await state.log_states([LOG]) == [LogState(5, 5)]
+        assert statuses(await call(state, events)) == [STALE] * 5
+        following = await call(state, [pay(5)], 5)
+        assert slot(following, "payer", "count", "24h") == 5
+
+    on_state(body)
+
+
+def test_healing_may_begin_ahead_and_be_made_again(on_state) -> None:
+    async def body(state: State) -> None:
+        events = [pay(i) for i in range(3)]
+        for _ in range(2):
+            await call(state, events, 10, healing=True)  # the log begins at 10
+            assert await state.log_states([LOG]) == [LogState(13, 13)]
+        following = await call(state, [pay(3)], 13)
+        assert slot(following, "payer", "count", "24h") == 3
+        await call(state, [], 20, healing=True)  # marks an empty log as known
+        assert await state.log_states([LOG]) == [LogState(20, 20)]
+
+    on_state(body)
+
+
+def test_several_logs_in_one_call(on_state) -> None:
+    async def body(state: State) -> None:
+        spans = [Span(REPORTS, 0, 0, 1), Span(LOG, 0, 0, 2), Span(OTHER, 0, 0, 1)]
+        events = [
+            Entry(0, 0, told(9, at=NOW)),
+            Entry(1, 0, pay(0)),
+            Entry(2, 0, pay(1)),
+            Entry(1, 1, pay(2)),
+        ]
+        answer = await state.apply(spans, events, "v")
+        assert statuses(answer) == [APPLIED] * 4
+        assert answer.slots.shape == (3, len(SLOTS))
+        assert [slot(answer, "payer", "count", "24h", row) for row in range(3)] == [0, 1, 2]
+        assert slot(answer, "payee", "confirmed", "7d", 0) == 1
+        assert await state.log_states([s.log for s in spans]) == [LogState(0, s.stop) for s in spans]
+        again = await state.apply(spans, events, "w")
+        assert statuses(again) == [STORED] * 4
+        assert again.slots.tobytes() == answer.slots.tobytes()
+        assert again.versions == {1: "v", 2: "v", 3: "v"}
+
+    on_state(body)
+
+
+def test_offsets_may_be_missing_between(on_state) -> None:
+    """Dead letters and compaction leave gaps: they are covered by the span, not by an entry."""
+
+    async def body(state: State) -> None:
+        await state.apply([Span(LOG, 0, 0, 10)], [Entry(0, 3, pay(3)), Entry(0, 8, pay(8))])
+        assert await state.log_states([LOG]) == [LogState(0, 10)]
+        again = await state.apply([Span(LOG, 0, 10, 10)], [Entry(0, 8, pay(8)), Entry(0, 3, pay(3))])
+        assert statuses(again) == [STORED, STORED]
+
+    on_state(body)
+
+
+def test_a_repeat_changes_nothing_and_beyond_the_ring_counts_as_new(on_state) -> None:
+    async def body(state: State) -> None:
+        first = [pay(i) for i in range(RING_SIZE)]
+        await call(state, first)
+        at = len(first)
+        assert statuses(await call(state, [pay(0)], at)) == [REPEAT]
+        assert statuses(await call(state, [pay(0, amount=1)], at + 1)) == [REUSED]
+        await call(state, [pay(RING_SIZE)], at + 2)  # the 33rd pushes the first out
+        assert statuses(await call(state, [pay(1)], at + 3)) == [REPEAT]
+        answer = await call(state, [pay(0)], at + 4)
+        assert statuses(answer) == [APPLIED]
+        assert slot(answer, "payer", "count", "24h") == RING_SIZE + 1
+
+    on_state(body)
+
+
+def test_the_ring_is_of_the_payer(on_state) -> None:
+    async def body(state: State) -> None:
+        others = [pay(0), pay(0, payer_account="a-2"), pay(0, payer_ispb="90400888")]
+        assert statuses(await call(state, others)) == [APPLIED] * 3
+
+    on_state(body)
+
+
+def test_a_replay_is_answered_and_applied_to_nothing_twice(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [pay(0), pay(1)])
+        answer = await call(state, [pay(0)], 2, replay=True)
+        assert statuses(answer) == [REPLAYED]
+        assert slot(answer, "payer", "count", "24h") == 2  # each once: its own windows hold it now
+        again = await call(state, [pay(0)], 2, replay=True)
+        assert statuses(again) == [REPLAYED]
+        assert again.slots.tobytes() == answer.slots.tobytes()
+        assert statuses(await call(state, [pay(0, amount=1)], 3, replay=True)) == [REUSED]
+        unseen = await call(state, [pay(9)], 4, replay=True)
+        assert statuses(unseen) == [APPLIED]
+        assert slot(unseen, "payer", "count", "24h") == 2
+
+    on_state(body)
+
+
+def test_a_report_twice_counts_once(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [told(0), told(0), told(0, at=NOW + 5)], log=REPORTS)
+        again = await call(state, [told(0), told(0)], log=REPORTS)
+        assert statuses(again) == [STORED, STORED]
+        assert slot(await call(state, [pay(10)]), "payee", "confirmed", "7d") == 1
+
+    on_state(body)
+
+
+@pytest.mark.parametrize("final", ["REJECTED", "WITHDRAWN"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_a_final_report_is_final_in_whatever_order(on_state, final: str, order: tuple[int, ...]) -> None:
+    async def body(state: State) -> None:
+        reports = [told(0, "OPEN"), told(0, "CONFIRMED", NOW + 1), told(0, final, NOW + 2)]
+        await call(state, [reports[i] for i in order], log=REPORTS)
+        answer = await call(state, [pay(10)])
+        assert slot(answer, "payee", "open", "7d") == slot(answer, "payee", "confirmed", "7d") == 0
+        assert slot(answer, "payer", "confirmed", "7d") == 0
+
+    on_state(body)
+
+
+def test_reports_count_by_their_own_times(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [told(0, "OPEN", NOW), told(1, "OPEN", NOW + HOUR)], log=REPORTS)
+        answer = await call(state, [pay(0), pay(1, occurred_at=NOW + 2 * HOUR)])
+        assert [slot(answer, "payee", "open", "7d", row) for row in (0, 1)] == [1, 2]
+        assert slot(answer, "payee", "confirmed", "7d") == 0
+
+    on_state(body)
+
+
+def test_equal_times_are_applied_in_their_order(on_state) -> None:
+    async def body(state: State) -> None:
+        answer = await call(state, [pay(i, occurred_at=NOW) for i in range(3)])
+        assert [slot(answer, "payer", "count", "5m", row) for row in range(3)] == [0, 1, 2]
+        assert [slot(answer, "pair", "count", "24h", row) for row in range(3)] == [0, 1, 2]
+
+    on_state(body)
+
+
+def test_an_entity_older_than_its_retention_reads_as_never_seen(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [pay(0, occurred_at=NOW)])
+        edge = await call(
+            state, [pay(1, occurred_at=NOW + RETENTION, payee_account="b-2", device_id=None)], 1
+        )
+        assert slot(edge, "payer", "last") == NOW
+        later = await call(state, [pay(2, occurred_at=NOW + RETENTION + DAY)], 2)
+        fresh = await call(state, [pay(3, payer_account="a-9", payee_account="b-9", device_id="d-9")], 3)
+        payee = slice(*[[s.entity for s in SLOTS].index(e) for e in ("payee", "pair")])
+        assert later.slots[0, payee].tobytes() == fresh.slots[0, payee].tobytes()
+
+    on_state(body)
+
+
+def test_a_device_that_is_unknown_has_no_history(on_state) -> None:
+    async def body(state: State) -> None:
+        answer = await call(state, [pay(i, device_id=None) for i in range(2)])
+        at = [s.entity for s in SLOTS].index("device")
+        assert answer.slots[0, at:].tobytes() == answer.slots[1, at:].tobytes()
+
+    on_state(body)
+
+
+def test_an_empty_call_is_answered(on_state) -> None:
+    async def body(state: State) -> None:
+        answer = await state.apply([], [])
+        assert statuses(answer) == []
+        assert answer.slots.shape == (0, len(SLOTS))
+
+    on_state(body)
+
+
+def test_a_redis_that_evicts_is_refused_with_what_to_do(redis_flushed: str) -> None:
+    with redis.Redis.from_url(redis_flushed) as client:
+        before = client.config_get("maxmemory-policy")["maxmemory-policy"]
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            with pytest.raises(
+                StateError, match=r"allkeys-lru.*set maxmemory-policy to noeviction"
+            ) as caught:
+                asyncio.run(RedisState.connect(redis_flushed))
+            assert not isinstance(caught.value, StateAway)
+        finally:
+            client.config_set("maxmemory-policy", before)
+
+
+def test_no_redis_is_away() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        url = f"redis://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(StateAway):
+            asyncio.run(RedisState.connect(url))
+
+        async def body() -> None:
+            state = RedisState.at(url)
+            with pytest.raises(StateAway):
+                await call(state, [pay(0)])
+            with pytest.raises(StateAway):
+                await state.log_states([LOG])
+            await state.close()
+
+        asyncio.run(body())
