@@ -4,6 +4,8 @@ import time
 from collections import defaultdict
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from confluent_kafka import Consumer
@@ -103,6 +105,29 @@ def test_files_of_simulate_are_what_publish_takes(app, tmp_path):
     result = run(app, "publish", tmp_path / "transactions.parquet", "--json")
     assert result.exit_code == 0, result.output
     assert orjson.loads(result.stdout)["sent"] == 500
+
+
+def test_publish_sends_bad_values_and_refuses_wrong_columns(app, kafka, prefix, tmp_path):
+    columns = {
+        "event_id": ["bad-0", "bad-1", "bad-2"],
+        "occurred_at": pa.array([1_534_204_800_000] * 3, pa.timestamp("ms", "UTC")),
+        "amount": [0.0, 1108.8500000000001, 1.005],
+        "payer_account": ["payer-of-bad", "payer-of-bad", None],
+        "payee_account": ["b", "b", "b"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    result = run(app, "publish", tmp_path / "t.parquet", "--json")
+    assert result.exit_code == 0, result.output
+    pq.write_table(pa.table(columns | {"ammount": [1, 2, 3]}), tmp_path / "u.parquet")
+    refused = run(app, "publish", tmp_path / "u.parquet").exception
+    assert isinstance(refused, BadInput)
+    assert refused.exit_code == 2
+    assert "`ammount` is not in the contract" in str(refused)
+    records = [r for r in read(kafka, f"{prefix}transactions", "bad") if b'"bad-' in r.value()]
+    sent = {m["event_id"]: m["amount"] for m in (orjson.loads(r.value()) for r in records)}
+    assert len(records) == 3
+    assert sent == {"bad-0": "0.00", "bad-1": "1108.85", "bad-2": "1.005"}
+    assert {r.key() for r in records} == {b"payer-of-bad", None}
 
 
 @pytest.mark.parametrize("start", ["tomorrow", "2999-01-01"])
