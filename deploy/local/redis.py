@@ -17,7 +17,8 @@ NAME = "Redis"
 # noeviction: a state that forgets silently is worse than one that refuses. save "": the append-only file is
 # the only persistence, so a restart has one story.
 _ALWAYS = 'daemonize no\nmaxmemory-policy noeviction\nsave ""\nloglevel notice\n'
-_KEEP = "appendonly yes\nappendfsync everysec\n"
+# rewriting a small file again and again (64 MB is the default) takes a core from those who wait for answers
+_KEEP = "appendonly yes\nappendfsync everysec\nauto-aof-rewrite-min-size 512mb\n"
 _FORGET = "appendonly no\n"
 
 
