@@ -27,8 +27,8 @@ class View:
     ) -> None:
         self._tally, self._total, self._console, self._clock = tally, total, console, clock
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._history: list[tuple[float, int]] = []
         self._last_line = clock()
+        self._history = [(self._last_line, 0)]
 
     def __enter__(self) -> "View":
         if self._live:
@@ -67,13 +67,13 @@ class View:
         """What a terminal shows."""
         tally = self._tally
         facts = Table.grid(padding=(0, 2))
+        facts.add_row("progress", ProgressBar(total=self._total, completed=sent, width=50))
         facts.add_row("published", f"{sent:,} of {self._total:,}")
         facts.add_row("decided", f"{len(tally.decided):,}   {self.rate:,.0f}/s")
         facts.add_row("latency", _latency(tally))
         facts.add_row("outcomes", _outcomes(tally))
         facts.add_row("dead letters", _counts(tally.codes) or "none yet")
-        bar = ProgressBar(total=self._total, completed=sent)
-        return Panel(Group(bar, facts, _alerts(tally)), title="Vigia", title_align="left")
+        return Panel(Group(facts, _alerts(tally)), title="Vigia", title_align="left")
 
 
 def _latency(tally: Tally) -> str:
