@@ -5,6 +5,7 @@ the sender left out is None: unknown, never zero. Validation is the transport's 
 (`stream/messages.py`, `replay.py`); a value of these types has passed it.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ class FraudReport(NamedTuple):
 
 def digest(*parts: str | None, size: int = 12) -> bytes:
     """A hash of `size` bytes; the state keeps these in place of accounts, ids and keys."""
-    return blake2b("\x1f".join([part or "" for part in parts]).encode(), digest_size=size).digest()
+    return blake2b(_joined(parts), digest_size=size).digest()
 
 
 def event_hash(event_id: str) -> bytes:
@@ -78,7 +79,12 @@ def event_hash(event_id: str) -> bytes:
 
 def content_hash(transaction: Transaction) -> bytes:
     """8 bytes over every decoded field: key order and white space of the message do not count."""
-    return blake2b("\x1f".join(map(str, transaction)).encode(), digest_size=8).digest()
+    return blake2b(_joined(transaction), digest_size=8).digest()
+
+
+def _joined(parts: Sequence[object]) -> bytes:
+    """Lengths before the texts, so that no account can be written to look like two."""
+    return "".join([f"{len(text)}:{text}" for text in map(str, parts)]).encode()
 
 
 def entity_key(entity: str, event: Transaction | FraudReport) -> bytes:

@@ -100,10 +100,17 @@ class Intake:
         message = event.message
         replay, traceparent = notable(message.headers)
         timestamp = round((message.timestamp or 0) * 1000)
+        topic = self._names[message.topic]
         return Record(
-            self._names[message.topic], message.partition, message.offset, timestamp, message.key, message.value,
-            replay, traceparent,
-        )  # fmt: skip
+            topic,
+            message.partition,
+            message.offset,
+            timestamp,
+            message.key,
+            message.value,
+            replay,
+            traceparent,
+        )
 
     def rebalanced(self) -> bool:
         """True once after each rebalance."""

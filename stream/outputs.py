@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -14,6 +15,8 @@ from stream.health import Health
 from stream.messages import SCHEMA_VERSION
 from stream.pipeline import Decided, Outcomes
 from stream.settings import Settings
+
+log = logging.getLogger("vigia.outputs")
 
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
 
@@ -44,7 +47,9 @@ class Outputs:
         ]
         self._health = health
         self._errors: list[KafkaError] = []
-        self._producer = Producer({**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error})
+        self._producer = Producer(
+            {**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error}, logger=log
+        )
 
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""

@@ -9,19 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-import orjson
-from numpy.typing import NDArray
-
-from features.catalog import FEATURES_VERSION, NAMES, REASON_GROUPS, vectors
+from features.catalog import FEATURES_VERSION, vectors
 from features.state import ANSWERED, Answer, Entry, LogId, Span, State, Status
 from features.transaction import FraudReport, Transaction
-from models.explain import Explainer
 from models.scorer import Scorer
 from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
-from stream.messages import decode_report, decode_transaction, encode_feature_log, reais, rfc3339
-from stream.policy import APPROVE, REASONS, Policy
+from stream.judge import Judge, judged_before
+from stream.messages import decode_report, decode_transaction, encode_feature_log
+from stream.policy import Policy
 
 TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
 
@@ -40,7 +36,7 @@ class Record(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What became of one transaction. `decision` is its payload; `fresh`: it was not delivered before."""
+    """What became of one transaction. `fresh`: its decision was not delivered before."""
 
     record: Record
     outcome: str
@@ -79,10 +75,9 @@ class Pipeline:
     """Joins the state, the model and the policy."""
 
     def __init__(self, state: State, scorer: Scorer, policy: Policy) -> None:
-        self.state, self.scorer, self.policy = state, scorer, policy
-        self.versions = f"{scorer.model_id} {policy.version} {FEATURES_VERSION}"
+        self.state = state
         self.assignments: dict[tuple[str, int], Assignment] = {}
-        self._explainer = Explainer(scorer, REASON_GROUPS)
+        self._judge = Judge(scorer, policy)
 
     async def process(self, batch: Sequence[Record]) -> Outcomes:
         """Decide every transaction of the batch. Raises Behind or StateAway; then call again, as it was.
@@ -111,7 +106,7 @@ class Pipeline:
             Span(a.log, a.committed, a.position, stop) for a, stop in zip(assignments, stops, strict=True)
         ]
         with metrics.stage("state"):
-            answer = await self.state.apply(spans, entries, self.versions)
+            answer = await self.state.apply(spans, entries, self._judge.versions)
         for assignment, stop in zip(assignments, stops, strict=True):
             assignment.position = stop
         self._decide(records, entries, answer, outcomes)
@@ -131,7 +126,7 @@ class Pipeline:
         self, records: list[Record], entries: list[Entry], answer: Answer, outcomes: Outcomes
     ) -> None:
         payments: list[tuple[Record, Transaction]] = []
-        rows = []
+        rows, replayed = [], []
         row = 0
         for record, entry, status in zip(records, entries, answer.statuses.tolist(), strict=True):
             if status in (Status.STORED, Status.STALE):
@@ -141,6 +136,7 @@ class Pipeline:
             if status in ANSWERED:
                 payments.append((record, entry.event))
                 rows.append(row)
+                replayed.append(status == Status.REPLAYED)
             elif status == Status.REUSED:
                 text = "this payer used the event id for another payment"
                 rejected = Rejected("EVENT_ID_REUSED", text, entry.event.event_id)
@@ -152,73 +148,18 @@ class Pipeline:
             return
         with metrics.stage("vectors"):
             matrix = vectors(answer.slots[rows], [payment for _, payment in payments])
-        with metrics.stage("score"):
-            scores = self._scores(matrix)
-        with metrics.stage("encode"):
-            self._encode(payments, matrix, scores, outcomes)
-
-    def _scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n,); NaN where an event that is scored alone still fails."""
-        try:
-            return self.scorer.score(matrix)
-        except Exception:
-            return np.concatenate([self._score_alone(matrix[i : i + 1]) for i in range(len(matrix))])
-
-    def _score_alone(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
-        try:
-            return self.scorer.score(row)
-        except Exception:
-            return np.array([np.nan])
-
-    def _encode(
-        self,
-        payments: list[tuple[Record, Transaction]],
-        matrix: NDArray[np.float32],
-        scores: NDArray[np.float64],
-        outcomes: Outcomes,
-    ) -> None:
-        # Decided by the score that is told, so that whoever reads it comes to the same outcome.
-        told = [float(f"{score:.9g}") for score in scores.tolist()]
-        decisions = [self.policy.outcome(score) for score in told]
-        stopped = [i for i, decision in enumerate(decisions) if decision != APPROVE]
-        codes = dict(zip(stopped, self._explainer.reasons(matrix[stopped]), strict=True)) if stopped else {}
-        for i, ((record, payment), score) in enumerate(zip(payments, told, strict=True)):
+        judgements = self._judge.judge([payment for _, payment in payments], matrix, replayed)
+        for (record, payment), vector, judgement in zip(payments, matrix, judgements, strict=True):
             # Kept until it is committed: the same batch may come again.
             earlier = self.assignments[record.topic, record.partition].decided.get(record.offset)
-            if score != score and earlier is None:
+            if earlier is not None:
+                judgement = judged_before(earlier, vector)
+            if judgement is None:
                 rejected = Rejected("SCORING_ERROR", "scoring this event alone fails", payment.event_id)
                 outcomes.dead_letters.append(dead_letter(record, rejected))
                 continue
-            reasons = codes.get(i, [])
-            payload = earlier or orjson.dumps(self._decision(payment, score, decisions[i], reasons))
-            decision = orjson.loads(payload) if earlier or decisions[i] != APPROVE else None
-            outcomes.decided.append(
-                Decided(
-                    record,
-                    decision["decision"] if decision else decisions[i],
-                    payload,
-                    _alert(decision, matrix[i]) if decision and decision["decision"] != APPROVE else None,
-                    encode_feature_log(payment, FEATURES_VERSION, matrix[i]),
-                    fresh=earlier is None,
-                )
-            )
-
-    def _decision(
-        self, payment: Transaction, score: float, decision: str, reasons: list[str]
-    ) -> dict[str, object]:
-        return {
-            "event_id": payment.event_id,
-            "decision": decision,
-            "score": score,
-            "reasons": [{"code": code, "text": REASONS[code]} for code in reasons],
-            "model": self.scorer.model_id,
-            "policy": self.policy.version,
-            "features_version": FEATURES_VERSION,
-            "occurred_at": rfc3339(payment.occurred_at),
-            "amount": reais(payment.amount),
-            "payer_account": payment.payer_account,
-            "payee_account": payment.payee_account,
-        }
+            feature_log = encode_feature_log(payment, FEATURES_VERSION, vector)
+            outcomes.decided.append(Decided(record, *judgement, feature_log, fresh=earlier is None))
 
 
 def decode(record: Record) -> Transaction | FraudReport:
@@ -238,10 +179,3 @@ def dead_letter(record: Record, why: Rejected) -> DeadLetter:
         record.partition,
         record.offset,
     )
-
-
-def _alert(decision: dict[str, object], vector: NDArray[np.float32]) -> bytes:
-    """The decision with the features that speak for its reasons; null is unknown."""
-    codes = [reason["code"] for reason in decision["reasons"]]  # type: ignore[attr-defined]
-    evidence = {NAMES[i]: float(f"{vector[i]:.7g}") for code in codes for i in REASON_GROUPS.get(code, ())}
-    return orjson.dumps({**decision, "evidence": evidence})  # orjson writes NaN as null

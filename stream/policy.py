@@ -7,6 +7,9 @@ from models.costs import Thresholds
 
 APPROVE, REVIEW, DENY = OUTCOMES = ("APPROVE", "REVIEW", "DENY")
 
+REPLAYED = "REPLAYED"
+"""Reason of an event that was applied, failed and was sent again: its windows hold it, so a person looks."""
+
 REASONS = {
     "AMOUNT_UNUSUAL": "Valor fora do padrão deste pagador",
     "PAYER_VELOCITY": "Quantidade ou soma de pagamentos incomum para este pagador",
@@ -18,6 +21,7 @@ REASONS = {
     "DEVICE_UNUSUAL": "Dispositivo novo, não cadastrado ou com uso incomum",
     "TIME_UNUSUAL": "Horário incomum para este pagamento",
     "CHANNEL_UNUSUAL": "Forma de iniciação incomum",
+    REPLAYED: "Pagamento reprocessado após falha técnica",
 }
 
 

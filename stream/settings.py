@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     )
     state_on_empty: Literal["rebuild", "fresh"] = "rebuild"
 
-    model: Path = Field(Path("models/pix-fraud"), description="the folder of a trained model")
+    model: Path = Field(Path(".vigia/model"), description="the folder of a trained model")
     group_id: str = Field("vigia", min_length=1, max_length=200)
     instance_id: str | None = Field(
         None, min_length=1, description="static membership: unique to each worker"

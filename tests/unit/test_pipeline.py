@@ -21,7 +21,7 @@ from models.scorer import Scorer
 from stream.dead_letter import CODES
 from stream.messages import decode_transaction, rfc3339
 from stream.pipeline import Assignment, Decided, Outcomes, Pipeline, Record
-from stream.policy import APPROVE, OUTCOMES, REASONS, Policy
+from stream.policy import APPROVE, OUTCOMES, REASONS, REPLAYED, Policy
 
 NOW = 1_795_275_000_000
 LOGS = {
@@ -134,8 +134,8 @@ def test_a_decision_is_what_the_contract_says(scorer: Scorer) -> None:
             *("occurred_at", "amount", "payer_account", "payee_account"),
         ]
         assert message["event_id"] == event.event_id
-        assert message["decision"] == decided.outcome == made.policy.outcome(message["score"])
-        assert (message["model"], message["policy"]) == (scorer.model_id, made.policy.version)
+        assert message["decision"] == decided.outcome == Policy(scorer.thresholds).outcome(message["score"])
+        assert (message["model"], message["policy"]) == (scorer.model_id, Policy(scorer.thresholds).version)
         assert message["features_version"] == FEATURES_VERSION
         assert message["occurred_at"] == rfc3339(event.occurred_at)
         assert int(message["amount"].replace(".", "")) == event.amount
@@ -164,7 +164,7 @@ def test_reasons_only_when_not_approved_and_at_most_four(scorer: Scorer) -> None
 
 
 def test_every_reason_has_a_text_and_every_text_a_reason() -> None:
-    assert REASONS.keys() == REASON_GROUPS.keys()
+    assert REASONS.keys() == {*REASON_GROUPS, REPLAYED}
     for text in REASONS.values():
         assert text[0].isupper()
         assert not text.endswith(".")
@@ -322,6 +322,10 @@ def test_a_replayed_dead_letter_is_decided_and_applied_to_nothing_twice(scorer: 
     for place, assignment in made.assignments.items():
         mended.assignments[place] = assignment
     (again,) = run(mended, [replay]).decided
+    # Its windows hold the payment itself and make it look usual, so a person looks at it.
+    assert again.outcome != APPROVE
+    assert orjson.loads(again.decision)["reasons"][0]["code"] == REPLAYED
+    assert again.alert is not None
     assert orjson.loads(again.decision)["event_id"] == "e-2"
     assert mended.state.entities == counted.entities
     # One that the state never saw is applied as any other, once.

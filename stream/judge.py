@@ -1,0 +1,119 @@
+"""From vectors to decisions: the model's score, the policy's outcome, the reasons, and their bytes.
+
+The payload depends on the transaction, the vector and the versions alone, so a redelivered event gives the
+same bytes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from features.catalog import FEATURES_VERSION, NAMES, REASON_GROUPS
+from features.transaction import Transaction
+from models.explain import MAX_REASONS, Explainer
+from models.scorer import Scorer
+from stream import metrics
+from stream.messages import reais, rfc3339
+from stream.policy import APPROVE, REASONS, REPLAYED, REVIEW, Policy
+
+Vectors = NDArray[np.float32]
+
+
+class Judgement(NamedTuple):
+    """What was decided of one transaction; `alert` is None for an APPROVE."""
+
+    outcome: str
+    decision: bytes
+    alert: bytes | None
+
+
+class Judge:
+    """A model and a policy."""
+
+    def __init__(self, scorer: Scorer, policy: Policy) -> None:
+        self._scorer, self._policy = scorer, policy
+        self._explainer = Explainer(scorer, REASON_GROUPS)
+        self.versions = f"{scorer.model_id} {policy.version} {FEATURES_VERSION}"
+
+    def judge(
+        self, payments: Sequence[Transaction], matrix: Vectors, replayed: Sequence[bool]
+    ) -> list[Judgement | None]:
+        """One judgement a payment of `matrix` (n, features); None where judging it alone fails.
+
+        `replayed`: its windows hold the payment itself, which makes it look usual; it is never approved.
+        """
+        try:
+            return list(self._judge(payments, matrix, replayed))
+        except Exception:
+            # One of them is poison. Alone, each shows whether it is the one.
+            if len(payments) == 1:
+                return [None]
+            return [
+                self.judge(payments[i : i + 1], matrix[i : i + 1], replayed[i : i + 1])[0]
+                for i in range(len(payments))
+            ]
+
+    def _judge(
+        self, payments: Sequence[Transaction], matrix: Vectors, replayed: Sequence[bool]
+    ) -> list[Judgement]:
+        with metrics.stage("score"):
+            # Decided by the score that is told, so that whoever reads it comes to the same outcome.
+            scores = [float(f"{score:.9g}") for score in self._scorer.score(matrix).tolist()]
+        if any(score != score for score in scores):
+            raise ValueError("a score is not a number")
+        with metrics.stage("encode"):
+            outcomes = [self._policy.outcome(score) for score in scores]
+            outcomes = [
+                REVIEW if again and o == APPROVE else o for o, again in zip(outcomes, replayed, strict=True)
+            ]
+            stopped = [i for i, outcome in enumerate(outcomes) if outcome != APPROVE]
+            reasons = dict(zip(stopped, self._reasons(matrix[stopped]), strict=True)) if stopped else {}
+            return [
+                self._encode(
+                    payment,
+                    scores[i],
+                    outcomes[i],
+                    [REPLAYED, *reasons[i]][:MAX_REASONS] if replayed[i] else reasons.get(i, []),
+                    matrix[i],
+                )
+                for i, payment in enumerate(payments)
+            ]
+
+    def _reasons(self, matrix: Vectors) -> list[list[str]]:
+        return self._explainer.reasons(matrix)
+
+    def _encode(
+        self, payment: Transaction, score: float, outcome: str, reasons: list[str], vector: Vectors
+    ) -> Judgement:
+        decision = {
+            "event_id": payment.event_id,
+            "decision": outcome,
+            "score": score,
+            "reasons": [{"code": code, "text": REASONS[code]} for code in reasons],
+            "model": self._scorer.model_id,
+            "policy": self._policy.version,
+            "features_version": FEATURES_VERSION,
+            "occurred_at": rfc3339(payment.occurred_at),
+            "amount": reais(payment.amount),
+            "payer_account": payment.payer_account,
+            "payee_account": payment.payee_account,
+        }
+        alert = encode_alert(decision, vector) if outcome != APPROVE else None
+        return Judgement(outcome, orjson.dumps(decision), alert)
+
+
+def judged_before(payload: bytes, vector: Vectors) -> Judgement:
+    """A decision that was delivered already, with its alert made again."""
+    decision = orjson.loads(payload)
+    alert = encode_alert(decision, vector) if decision["decision"] != APPROVE else None
+    return Judgement(decision["decision"], payload, alert)
+
+
+def encode_alert(decision: dict[str, Any], vector: Vectors) -> bytes:
+    """The decision with the features that speak for its reasons; null is unknown."""
+    codes = [reason["code"] for reason in decision["reasons"]]
+    evidence = {NAMES[i]: float(f"{vector[i]:.7g}") for code in codes for i in REASON_GROUPS.get(code, ())}
+    return orjson.dumps({**decision, "evidence": evidence})  # orjson writes NaN as null
