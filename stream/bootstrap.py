@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -81,9 +82,16 @@ def run_worker(settings: Settings) -> None:
         on_empty=settings.state_on_empty,
     )
     add_agent(app, settings, worker, health)
-    faust.Worker(
-        app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True, loop=loop
-    ).execute_from_commandline()
+    with Path(os.devnull).open("w") as nowhere:  # Faust's spinner would write escape codes among the JSON
+        faust.Worker(
+            app,
+            loglevel="WARNING",
+            override_logging=False,
+            redirect_stdouts=False,
+            quiet=True,
+            loop=loop,
+            stdout=nowhere,
+        ).execute_from_commandline()
 
 
 def _wait_for_kafka(kafka: KafkaLog, health: Health) -> dict[str, str]:

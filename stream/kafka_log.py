@@ -3,6 +3,7 @@
 Blocking calls of confluent-kafka; the worker makes them in a thread.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from confluent_kafka.admin import AdminClient
 from features.errors import VigiaError
 from stream.pipeline import Record
 from stream.settings import Settings
+
+log = logging.getLogger("vigia.kafka_log")
 
 _TIMEOUT = 10.0
 _CONSUME, _CONSUME_SECONDS = 500, 0.05
@@ -49,7 +52,8 @@ class KafkaLog:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
-            }
+            },
+            logger=log,
         )
 
     def describe(self, names: tuple[str, ...]) -> tuple[dict[str, str], int]:
