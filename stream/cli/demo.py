@@ -51,8 +51,7 @@ def demo_command(
     logs are kept. The payments are simulated: the figures say nothing about quality on real ones.
     """
     with train_extra():
-        from stream.demo import DemoConfig, run
-        from stream.demo.run import Kept
+        from stream.demo import DemoConfig, Kept, run
     kept = Kept(keep)
     console.print(f"[bold]vigia demo[/bold]  {NOTE}")
     try:

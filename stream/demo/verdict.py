@@ -18,8 +18,8 @@ class Published:
     undelivered: int
     repeats_counted: int
     """Repeats by the worker's own count (`vigia_repeats_total`)."""
-    first_sent: float
-    """Seconds of the tally's clock."""
+    began: float
+    """When the schedule began, seconds of the tally's clock."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def judge(plan: Plan, published: Published, tally: Tally, quality: Quality, leas
     """The summary of a run, with every promise that was not kept among its `failures`."""
     decided = set(tally.decided)
     repeats = sum(event in decided and event not in tally.decided_again for event in plan.repeated)
-    seconds = tally.last_decision - published.first_sent
+    seconds = tally.last_decision - published.began
     verdict = Verdict(
         events=published.transactions,
         decisions=len(decided),

@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 
 from deploy.local.ports import is_free
-from stream.demo import DemoConfig, run
-from stream.demo.run import Kept
+from stream.demo import DemoConfig, Kept, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis]
 

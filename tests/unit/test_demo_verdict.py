@@ -11,7 +11,7 @@ from stream.demo.traffic import Plan, Planned
 from stream.demo.verdict import Published, Verdict, judge
 
 QUALITY = Quality(frauds=500, average_precision=0.5, average_precision_simple=0.1)
-PUBLISHED = Published(transactions=5, undelivered=0, repeats_counted=1, first_sent=10.0)
+PUBLISHED = Published(transactions=5, undelivered=0, repeats_counted=1, began=10.0)
 
 
 def decision(event_id: str, outcome: str = "APPROVE") -> bytes:

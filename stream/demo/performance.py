@@ -109,9 +109,9 @@ def _traffic(config: DemoConfig, history: History, quality: Quality, place: Grou
     inputs = [("transactions", partition) for partition in range(config.partitions)]
     published = Published(
         transactions=sum(end - start for _, start, end in kafka.committed(inputs).values()),
-        undelivered=publisher.report.failed if publisher.report else 0,
+        undelivered=publisher.failed,
         repeats_counted=worker.repeats(),
-        first_sent=min(tally.sent.values()),
+        began=publisher.began,
     )
     kafka.close()
     return judge(plan, published, tally, quality, config.least_gain)
