@@ -3,7 +3,6 @@
 Blocking calls of confluent-kafka; the worker makes them in a thread.
 """
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,8 +20,6 @@ from confluent_kafka.admin import AdminClient
 from features.errors import VigiaError
 from stream.pipeline import Record
 from stream.settings import Settings
-
-log = logging.getLogger("vigia.kafka_log")
 
 _TIMEOUT = 10.0
 _CONSUME, _CONSUME_SECONDS = 500, 0.05
@@ -43,7 +40,7 @@ class KafkaLog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._config = {**settings.kafka_client_config(), "log.connection.close": False}
+        self._config = settings.kafka_client_config()
         self._consumer = Consumer(
             {
                 **self._config,
@@ -53,7 +50,6 @@ class KafkaLog:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
             },
-            logger=log,
         )
 
     def describe(self, names: tuple[str, ...]) -> tuple[dict[str, str], int]:

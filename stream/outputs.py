@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import logging
 import time
 from typing import Any
 
@@ -16,8 +15,6 @@ from stream.messages import SCHEMA_VERSION
 from stream.pipeline import Decided, Outcomes
 from stream.settings import Settings
 
-log = logging.getLogger("vigia.outputs")
-
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
 
 _PRODUCER = {
@@ -27,7 +24,6 @@ _PRODUCER = {
     "linger.ms": 5,  # `flush` cuts it short
     "queue.buffering.max.messages": 100_000,
     "message.max.bytes": DEAD_LETTER_BYTES + 64 * 1024,
-    "log.connection.close": False,
 }
 
 
@@ -47,9 +43,7 @@ class Outputs:
         ]
         self._health = health
         self._errors: list[KafkaError] = []
-        self._producer = Producer(
-            {**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error}, logger=log
-        )
+        self._producer = Producer({**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error})
 
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""

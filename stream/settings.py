@@ -56,6 +56,8 @@ class Settings(BaseSettings):
             "ssl.ca.location": self.kafka_security_ca_file and str(self.kafka_security_ca_file),
             "ssl.certificate.location": self.kafka_security_cert_file and str(self.kafka_security_cert_file),
             "ssl.key.location": self.kafka_security_key_file and str(self.kafka_security_key_file),
+            # A broker that is away is told once, by us, not by librdkafka twenty times a second.
+            "log_level": 2,
         }
         if self.kafka_security_protocol.startswith("SASL"):
             config |= {

@@ -24,7 +24,7 @@ _TIMEOUT = 15.0
 
 def create_topics(settings: Settings, partitions: int, replication: int) -> dict[str, str]:
     """Full name → "created" or "exists". Raises VigiaError: no broker, or another number of partitions."""
-    admin = AdminClient({**settings.kafka_client_config(), "log.connection.close": False})
+    admin = AdminClient(settings.kafka_client_config())
     existing = _partition_counts(admin, settings)
     names = {settings.topic(name): limit for name, limit in TOPICS.items()}
     for name, count in existing.items():
