@@ -45,6 +45,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.timeout(300)  # 14 s alone; LightGBM is slow to train where others want the cores
 def test_every_payment_is_decided_once_and_nothing_stays() -> None:
     said = io.StringIO()
     kept = Kept(keep=False)
