@@ -28,6 +28,7 @@ def test_defaults_fit_this_machine() -> None:
     assert settings.kafka_client_config() == {
         "bootstrap.servers": "127.0.0.1:9092",
         "security.protocol": "PLAINTEXT",
+        "log_level": 2,
     }
 
 
@@ -95,6 +96,7 @@ def test_sasl_and_tls_reach_the_client() -> None:
         "bootstrap.servers": "127.0.0.1:9092",
         "security.protocol": "SASL_SSL",
         "ssl.ca.location": "ca.pem",
+        "log_level": 2,
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "u",
         "sasl.password": "p",
