@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import faust
@@ -74,16 +74,15 @@ class Intake:
     def __init__(self, app: faust.App, settings: Settings) -> None:
         self._app, self._max = app, settings.batch_max
         self._names = {settings.topic(name): name for name in INPUTS}
-        self._generation = -1
 
     async def batches(self, stream: Any) -> AsyncIterator[list[Any]]:
         """What waits in the agent's queue, at most `batch_max` events at a time."""
         queue = stream.channel.queue
         async for event in stream.noack().events():
-            events = [event] if self._is_current(event) else []
+            events = [event] if self.is_current(event) else []
             while len(events) < self._max and not queue.empty():
                 waiting = queue.get_nowait()
-                if self._is_current(waiting):
+                if self.is_current(waiting):
                     # Faust's own iterator would have done this: an untracked message is never committed.
                     waiting.message.tracked = True
                     self._app.consumer.track_message(waiting.message)
@@ -91,7 +90,7 @@ class Intake:
             if events:
                 yield events
 
-    def _is_current(self, event: Any) -> bool:
+    def is_current(self, event: Any) -> bool:
         """False for what was fetched before the last rebalance: it is fetched again by its new owner."""
         app = self._app
         return app.flow_control.is_active() and event.message.generation_id == app.consumer_generation_id
@@ -112,11 +111,10 @@ class Intake:
             traceparent,
         )
 
-    def rebalanced(self) -> bool:
-        """True once after each rebalance."""
-        generation = self._app.consumer_generation_id
-        changed, self._generation = generation != self._generation, generation
-        return changed
+    @property
+    def generation(self) -> int:
+        """Another number after each rebalance."""
+        return int(self._app.consumer_generation_id)
 
     def assigned(self) -> list[tuple[str, int]]:
         tps = (tp for tp in self._app.consumer.assignment() if tp.topic in self._names)
@@ -151,23 +149,73 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
         value_serializer="raw",
         allow_empty=True,
     )
-    intake = Intake(app, settings)
+    turns = Turns(Intake(app, settings), worker, health)
 
     @app.on_partitions_assigned.connect
     async def joined(*_: object, **__: object) -> None:
-        health.start()
+        # Not awaited: healing may take longer than a rebalance may.
+        turns.attaching = asyncio.create_task(_or_leave(turns.attach()))
 
     @app.agent(topic, concurrency=1, name="vigia")
     async def decide(stream: Any) -> None:
-        try:
-            async for events in intake.batches(stream):
-                await _turn(intake, worker, events)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            log.critical("cannot go on; leaving before anything is acknowledged", exc_info=True)
-            logging.shutdown()
-            os._exit(1)
+        await _or_leave(turns.take(stream))
+
+
+async def _or_leave(work: Coroutine[Any, Any, None]) -> None:
+    """Leave the process at an error that nobody can mend, before anything is acknowledged."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
+        log.critical("cannot go on; leaving before anything is acknowledged", exc_info=True)
+        logging.shutdown()
+        os._exit(1)
+
+
+class Turns:
+    """One thing at a time: taking over partitions, or deciding a batch and acknowledging it."""
+
+    def __init__(self, intake: Intake, worker: Worker, health: Health) -> None:
+        self._intake, self._worker, self._health = intake, worker, health
+        self._lock = asyncio.Lock()
+        self._attached = -1
+        self.attaching: asyncio.Task[None] | None = None
+
+    async def attach(self) -> None:
+        async with self._lock:
+            await self._attach({})
+
+    async def take(self, stream: Any) -> None:
+        async for events in self._intake.batches(stream):
+            async with self._lock:
+                await self._take(events)
+
+    async def _take(self, events: list[Any]) -> None:
+        intake, worker = self._intake, self._worker
+        first: dict[tuple[str, int], int] = {}
+        records = in_record_time([intake.record(event) for event in events])
+        for record in records:
+            place = record.topic, record.partition
+            first[place] = min(record.offset, first.get(place, record.offset))
+        if worker.was_past(first):  # Kafka went back to what is committed
+            self._attached = -1
+        await self._attach(first)
+        if not all(map(intake.is_current, events)):  # fetched before a rebalance: its owner fetches it again
+            return
+        worker.committed(intake.committed())
+        await worker.handle(records)
+        for event in events:
+            event.ack()
+        intake.observe_lag()
+
+    async def _attach(self, first: dict[tuple[str, int], int]) -> None:
+        """Take over what the last rebalance assigned, if that was not done yet."""
+        while self._attached != self._intake.generation:
+            generation = self._intake.generation
+            await self._worker.attach(self._intake.assigned(), first)
+            self._attached = generation
+        self._health.start()
 
 
 def in_record_time(records: list[Record]) -> list[Record]:
@@ -183,17 +231,3 @@ def in_record_time(records: list[Record]) -> list[Record]:
         # At equal times a report first: it may be about the payee of the transaction beside it.
         keys.append((newest[place], record.topic == TRANSACTIONS))
     return [records[i] for i in sorted(range(len(records)), key=keys.__getitem__)]
-
-
-async def _turn(intake: Intake, worker: Worker, events: list[Any]) -> None:
-    records = in_record_time([intake.record(event) for event in events])
-    if intake.rebalanced():
-        first: dict[tuple[str, int], int] = {}
-        for record in records:
-            first.setdefault((record.topic, record.partition), record.offset)
-        await worker.attach(intake.assigned(), first)
-    worker.committed(intake.committed())
-    await worker.handle(records)
-    for event in events:
-        event.ack()
-    intake.observe_lag()

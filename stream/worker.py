@@ -74,6 +74,11 @@ class Worker:
             if assignment := self._pipeline.assignments.get(place):
                 assignment.committed = max(assignment.committed, offset)
 
+    def was_past(self, first: Mapping[Place, int]) -> bool:
+        """Whether any of these offsets lies before what this worker already processed."""
+        assignments = self._pipeline.assignments
+        return any(p in assignments and offset < assignments[p].position for p, offset in first.items())
+
     async def attach(self, places: Sequence[Place], first: Mapping[Place, int]) -> None:
         """Take over exactly these partitions: heal what the state lost, read back what was decided.
 
