@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import aggregates as f
+from features import fields as e
 from features.aggregates import Feature, Frame, Slot
 from features.transaction import INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
 from features.windows import WINDOWS
@@ -28,16 +29,16 @@ PAYEE_RISK, PAYER_RISK, PROFILE = "PAYEE_REPORTED", "PAYER_REPORTED", "PAYEE_PRO
 DEVICE, TIME, CHANNEL = "DEVICE_UNUSUAL", "TIME_UNUSUAL", "CHANNEL_UNUSUAL"
 
 FEATURES: tuple[Feature, ...] = (
-    f.field("transaction_amount", "amount of this payment", "BRL", AMOUNT, lambda frame: frame.amount),
-    f.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, f.local_hour),
-    f.field("local_weekday", "weekday in São Paulo, 0 is Monday", "day", TIME, f.local_weekday),
-    f.field("is_night", "1 from 20 h to 6 h in São Paulo", "flag", TIME, f.is_night),
-    f.category("initiation", INITIATIONS, CHANNEL),
-    f.category("payee_key_type", KEY_TYPES, CHANNEL),
-    f.category("payer_person_type", PERSON_TYPES, CHANNEL),
-    f.category("payee_person_type", PERSON_TYPES, PROFILE),
-    f.field("same_institution", "1 if payer and payee share the ISPB", "flag", CHANNEL, f.same_institution),
-    f.field("device_registered", "1 if the device is registered", "flag", DEVICE, f.device_registered),
+    e.field("transaction_amount", "amount of this payment", "BRL", AMOUNT, lambda frame: frame.amount),
+    e.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, e.local_hour),
+    e.field("local_weekday", "weekday in São Paulo, 0 is Monday", "day", TIME, e.local_weekday),
+    e.field("is_night", "1 from 20 h to 6 h in São Paulo", "flag", TIME, e.is_night),
+    e.category("initiation", INITIATIONS, CHANNEL),
+    e.category("payee_key_type", KEY_TYPES, CHANNEL),
+    e.category("payer_person_type", PERSON_TYPES, CHANNEL),
+    e.category("payee_person_type", PERSON_TYPES, PROFILE),
+    e.field("same_institution", "1 if payer and payee share the ISPB", "flag", CHANNEL, e.same_institution),
+    e.field("device_registered", "1 if the device is registered", "flag", DEVICE, e.device_registered),
     # the payer's own history
     *(f.count("payer", window, VELOCITY) for window in ALL),
     *(f.total("payer", window, VELOCITY) for window in ALL),

@@ -16,7 +16,7 @@ from features.transaction import Transaction
 from models.explain import MAX_REASONS, Explainer
 from models.scorer import Scorer
 from stream import metrics
-from stream.messages import reais, rfc3339
+from stream.fields import reais, rfc3339
 from stream.policy import APPROVE, REASONS, REPLAYED, REVIEW, Policy
 
 Vectors = NDArray[np.float32]

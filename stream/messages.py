@@ -6,10 +6,6 @@ for each kind of bad input.
 """
 
 import base64
-import re
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -17,17 +13,29 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
     ValidationError,
-    WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
 
-from features.transaction import EARLIEST, LATEST, MAX_AMOUNT, FraudReport, Transaction
+from features.transaction import FraudReport, Transaction
 from stream.dead_letter import Rejected
+from stream.fields import (
+    Amount,
+    Balance,
+    Id,
+    Initiation,
+    Instant,
+    Ispb,
+    KeyType,
+    Name,
+    PersonType,
+    ReportType,
+    Time,
+    reais,
+    rfc3339,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -35,109 +43,6 @@ SCHEMA_VERSION = b"1"
 MAX_BYTES = 64 * 1024
 AHEAD_MS = 10 * 60 * 1000
 """`occurred_at` may be this far ahead of the record's Kafka timestamp."""
-
-_PLAIN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,2}))?")
-_RFC3339 = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?P<offset>[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
-)
-_NO_MONEY = 10**12
-"""BRL; what is not below it is refused before it is computed with."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
-
-
-def _money(value: object) -> int:
-    """BRL as string or number → centavos, exactly."""
-    if isinstance(value, str) and (match := _PLAIN.fullmatch(value)):
-        centavos = int(match[2]) * 100 + int((match[3] or "").ljust(2, "0"))
-        return -centavos if match[1] else centavos
-    number = _decimal(value)
-    if number.copy_abs() >= _NO_MONEY:
-        code = "AMOUNT_TOO_LARGE" if number > 0 else "AMOUNT_NOT_POSITIVE"
-        raise PydanticCustomError(code, "is more than any account holds")
-    scaled = number * 100
-    if scaled != scaled.to_integral_value():
-        raise PydanticCustomError("AMOUNT_PRECISION", "should have at most 2 decimals")
-    if isinstance(value, str):
-        # A number by Decimal's lights only (exponent, 3 decimals, blanks): not what the contract sends.
-        code = "AMOUNT_PRECISION" if "." in value else "AMOUNT_NOT_A_NUMBER"
-        raise PydanticCustomError(code, "should be digits with at most 2 decimals, e.g. 150.00")
-    return int(scaled)
-
-
-def _decimal(value: object) -> Decimal:
-    """Raises AMOUNT_NOT_A_NUMBER. A float's repr is the shortest text that reads back as it: no 150.0999…"""
-    number = Decimal("NaN")
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        with suppress(InvalidOperation):
-            number = Decimal(repr(value) if isinstance(value, float) else value)
-    if number.is_nan():
-        raise PydanticCustomError("AMOUNT_NOT_A_NUMBER", "should be a number or a numeric string")
-    return number
-
-
-def _amount(value: object) -> int:
-    centavos = _money(value)
-    if centavos <= 0:
-        raise PydanticCustomError("AMOUNT_NOT_POSITIVE", "should be more than 0")
-    if centavos > MAX_AMOUNT:
-        raise PydanticCustomError("AMOUNT_TOO_LARGE", "should be at most 1000000000.00")
-    return centavos
-
-
-def _instant(value: object) -> int:
-    """RFC 3339 with offset → ms since 1970, UTC; finer digits are cut off."""
-    if not isinstance(value, str) or not (match := _RFC3339.fullmatch(value)):
-        raise PydanticCustomError("TIME_INVALID", "should be RFC 3339, e.g. 2026-11-21T15:30:00.123Z")
-    if match["offset"] is None:
-        raise PydanticCustomError("TIME_WITHOUT_OFFSET", "should end in Z or an offset such as -03:00")
-    try:
-        return (datetime.fromisoformat(value.upper()) - _EPOCH) // _MS
-    except (ValueError, OverflowError):
-        raise PydanticCustomError("TIME_INVALID", "should be a time that exists") from None
-
-
-def _time(value: object) -> int:
-    """When something happened by Pix. (An account may be older: `opened_at` is any instant.)"""
-    time = _instant(value)
-    if not EARLIEST <= time < LATEST:
-        raise PydanticCustomError("TIME_OUT_OF_RANGE", "should be between 2000 and 2099")
-    return time
-
-
-_DIGITS = "[0-9]{1,12}([.][0-9]{1,2})?$"
-_AMOUNT_SCHEMA = {
-    "description": "BRL, more than 0, at most 1000000000.00 and 2 decimals, string or number",
-    "anyOf": [
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_AMOUNT // 100},
-        {"type": "string", "pattern": f"^(?=.*[1-9]){_DIGITS}"},
-    ],
-}
-_BALANCE_SCHEMA = {
-    "description": "BRL, at most 2 decimals, string or number",
-    "anyOf": [
-        {"type": "number", "exclusiveMinimum": -_NO_MONEY, "exclusiveMaximum": _NO_MONEY},
-        {"type": "string", "pattern": f"^-?{_DIGITS}"},
-    ],
-}
-_TIME_SCHEMA = {
-    "type": "string",
-    "format": "date-time",
-    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
-    "description": "RFC 3339 with an offset",
-}
-
-Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema(_TIME_SCHEMA)]
-Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
-Amount = Annotated[int, BeforeValidator(_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
-Balance = Annotated[int, BeforeValidator(_money), WithJsonSchema(_BALANCE_SCHEMA)]
-Id = Annotated[str, Field(min_length=1, max_length=64)]
-Name = Annotated[str, Field(min_length=1, max_length=128)]
-Ispb = Annotated[str, Field(pattern=r"^[0-9A-Z]{8}$")]
-PersonType = Literal["NATURAL_PERSON", "LEGAL_PERSON"]
-KeyType = Literal["CPF", "CNPJ", "PHONE", "EMAIL", "EVP"]
-Initiation = Literal["MANU", "DICT", "QRDN", "QRES", "INIC", "APDN", "APES", "AUTO"]
-ReportType = Literal["SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS", "OTHER", "UNKNOWN"]
 
 
 class _Message(BaseModel):
@@ -318,15 +223,6 @@ def _event_id(value: bytes) -> str | None:
         return None
     found = message.get("event_id", message.get("report_id")) if isinstance(message, dict) else None
     return found[:128] if isinstance(found, str) and found else None
-
-
-def rfc3339(time: int) -> str:
-    """ms since 1970 → `2026-11-21T15:30:00.123Z`."""
-    return datetime.fromtimestamp(time // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time % 1000:03d}Z"
-
-
-def reais(centavos: int) -> str:
-    return f"{centavos // 100}.{centavos % 100:02d}"
 
 
 def encode_feature_log(transaction: Transaction, features_version: str, vector: NDArray[np.float32]) -> bytes:

@@ -14,8 +14,8 @@ from features.errors import BadInput, VigiaError
 from stream.cli.common import console, emit_json
 from stream.dead_letter import CODES
 from stream.dead_letter_log import Choice, Kept, letters, newest, replayed
+from stream.fields import rfc3339
 from stream.kafka_log import KafkaLog
-from stream.messages import rfc3339
 from stream.publish import Outgoing, PublishReport, publish
 from stream.settings import Settings, load_settings
 

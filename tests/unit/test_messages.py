@@ -4,23 +4,27 @@ import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import get_args
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.transaction import EARLIEST, LATEST, MAX_AMOUNT, FraudReport, Transaction
-from stream.dead_letter import CODES, DeadLetter, Rejected
-from stream.messages import (
-    AHEAD_MS,
-    MAX_BYTES,
-    _time,
-    decode_report,
-    decode_transaction,
-    reais,
-    rfc3339,
+from features.transaction import (
+    EARLIEST,
+    INITIATIONS,
+    KEY_TYPES,
+    LATEST,
+    MAX_AMOUNT,
+    PERSON_TYPES,
+    REPORT_TYPES,
+    FraudReport,
+    Transaction,
 )
+from stream.dead_letter import CODES, DeadLetter, Rejected
+from stream.fields import Initiation, KeyType, PersonType, ReportType, _time, reais, rfc3339
+from stream.messages import AHEAD_MS, MAX_BYTES, decode_report, decode_transaction
 
 NOW = 1_795_275_000_123
 """2026-11-21T15:30:00.123Z"""
@@ -396,3 +400,16 @@ def test_times_round_trip(time: int) -> None:
     text = rfc3339(time)
     assert _time(text) == time
     assert datetime.fromisoformat(text).tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("literal", "values"),
+    [
+        (PersonType, PERSON_TYPES),
+        (KeyType, KEY_TYPES),
+        (Initiation, INITIATIONS),
+        (ReportType, REPORT_TYPES),
+    ],
+)
+def test_the_decoder_and_the_features_know_the_same_codes(literal: object, values: tuple[str, ...]) -> None:
+    assert get_args(literal) == values

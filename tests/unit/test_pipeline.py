@@ -19,7 +19,8 @@ from features.state import LogId, LogState
 from models.costs import Thresholds
 from models.scorer import Scorer
 from stream.dead_letter import CODES
-from stream.messages import decode_transaction, rfc3339
+from stream.fields import rfc3339
+from stream.messages import decode_transaction
 from stream.pipeline import Assignment, Decided, Outcomes, Pipeline, Record
 from stream.policy import APPROVE, OUTCOMES, REASONS, REPLAYED, Policy
 
