@@ -5,6 +5,10 @@ answers. They are started when the first test asks for them and ended with the s
 """
 
 import os
+
+# Before LightGBM is imported: its waiting threads would spin on the cores that Kafka and Redis need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import signal
 import subprocess
 from collections.abc import Iterator

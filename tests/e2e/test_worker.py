@@ -1,13 +1,16 @@
 """A real worker on a real Kafka and Redis: everything decided, once, whatever is killed meanwhile."""
 
 import asyncio
+import base64
 import json
 import random
 from collections.abc import Callable
 
 import pytest
 
+from features.catalog import vectors
 from features.redis_state import RedisState
+from features.replay import answers
 from features.state import Entry, LogId, Span
 from features.transaction import FraudReport, Transaction
 from stream.kafka_log import record
@@ -49,7 +52,7 @@ def assert_state_is_what_the_topics_say(world: World) -> None:
     ]
     probes = [e._replace(event_id="probe" + e.event_id) for e in events if isinstance(e, Transaction)][::7]
 
-    async def answers(shard: int, history: list[Transaction | FraudReport]) -> bytes:
+    async def probed(shard: int, history: list[Transaction | FraudReport]) -> bytes:
         state = RedisState.at(world.redis.address, shard)
         log = LogId("test", "test", "test", shard)
         try:
@@ -63,8 +66,29 @@ def assert_state_is_what_the_topics_say(world: World) -> None:
         finally:
             await state.close()
 
-    replayed = asyncio.run(answers(1, events))
-    assert asyncio.run(answers(0, [])) == replayed
+    replayed = asyncio.run(probed(1, events))
+    assert asyncio.run(probed(0, [])) == replayed
+
+
+def logged_vectors(world: World) -> dict[str, bytes]:
+    messages = [json.loads(message.value() or b"") for message in world.read("feature-log")]
+    return {message["event_id"]: base64.b64decode(message["vector"]) for message in messages}
+
+
+def replayed_vectors(world: World) -> dict[str, bytes]:
+    """What `features build` computes for the records of the topic, in their order."""
+    events = [decode(record("transactions", message)) for message in world.read("transactions")]
+    found: dict[str, bytes] = {}
+
+    async def replay() -> None:
+        state = RedisState.at(world.redis.address, shard=1)
+        async for entries, answer in answers(state, iter(events)):
+            matrix = vectors(answer.slots, [entry.event for entry in entries])
+            found.update({e.event.event_id: row.tobytes() for e, row in zip(entries, matrix, strict=True)})
+        await state.close()
+
+    asyncio.run(replay())
+    return found
 
 
 def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually) -> None:
@@ -177,10 +201,11 @@ def test_read_again_from_the_start_gives_the_same_bytes(world: World, eventually
 
     world.prefix, world.partitions = "one.", 1
     world.create_topics()
-    messages = traffic(2000)
+    messages = [message for message in traffic(2000) if message[0] == "transactions"]
     world.publish(messages)
     worker = world.worker()
     first = world.wait_for_decisions(len(payments(messages)))
+    assert logged_vectors(world) == replayed_vectors(world), "online is offline, bit for bit"
     worker.kill()
     with redis.Redis.from_url(world.redis.address) as client:
         client.flushall()
