@@ -32,7 +32,7 @@ up: setup ## start a real Kafka and Redis on this machine
 down: setup ## end them; their data stay
 	@$(BIN)/vigia down
 
-demo: setup ## see all of it work, in about a minute after the downloads
+demo: setup ## see all of it work, a minute or two after the downloads
 	@$(BIN)/vigia demo
 
 test: setup ## run every test, on a real Kafka and Redis

@@ -227,7 +227,7 @@ async def _answer(awaitable: Any) -> Any:
     try:
         return await awaitable
     except (errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, OSError) as error:
-        raise StateAway(f"Redis does not answer: {error}") from error
+        raise StateAway(f"Redis does not answer ({error}): run `vigia up`, or set VIGIA_REDIS_URL") from error
     except (errors.OutOfMemoryError, errors.ReadOnlyError, errors.ResponseError) as error:
         if any(str(error).startswith(word) for word in ("OOM", "MISCONF", "READONLY", "BUSY", "LOADING")):
             raise StateAway(f"Redis takes no writes now: {error}") from error

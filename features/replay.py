@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalog import FEATURES_VERSION, NAMES, vectors
+from features.errors import BadInput
 from features.files import History, read_reports, read_transactions
 from features.state import Answer, Entry, LogId, Span, State, Status
 from features.transaction import FraudReport, Transaction
@@ -119,8 +120,12 @@ class FeaturesWriter:
         self._matrices: list[Any] = []
 
     def __enter__(self) -> "FeaturesWriter":
-        self._out.parent.mkdir(parents=True, exist_ok=True)
-        self._file = pq.ParquetWriter(self._part, self._schema, compression="zstd")
+        if self._out.is_dir() or not self._out.parent.is_dir():
+            raise BadInput(f"--out: {self._out} should be a file in a folder that exists")
+        try:
+            self._file = pq.ParquetWriter(self._part, self._schema, compression="zstd")
+        except OSError as error:
+            raise BadInput(f"--out: {self._part} can't be written: {error.strerror}") from None
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -24,4 +24,6 @@ def train_extra() -> Iterator[None]:
         library = (error.name or "").split(".")[0]
         if library not in TRAIN_LIBRARIES:
             raise
-        raise VigiaError(f"{library} is not installed: pip install 'vigia[train]'") from None
+        raise VigiaError(
+            f"{library} is not installed (extra `train`): run `make setup` in the project's folder"
+        ) from None

@@ -23,6 +23,8 @@ UNNAMED = ""
 class ModelRefused(VigiaError):
     """The folder holds no model that this version may serve; the message says why and what to do."""
 
+    exit_code = 2
+
 
 class Manifest(BaseModel):
     """`model.json`: all that decides a score or says where it came from. Same input, same id."""

@@ -29,7 +29,7 @@ from stream.worker import Worker
 
 log = logging.getLogger("vigia.bootstrap")
 
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS, _LOOK_SECONDS = 0.5, 2.0
 
 
 class JsonLog(logging.Formatter):
@@ -52,8 +52,10 @@ def configure_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLog())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("faust", "mode", "aiokafka"):
+    for noisy in ("faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It tells of a broker that is away sixty times a second; Health tells it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def run_worker(settings: Settings) -> None:
@@ -82,6 +84,13 @@ def run_worker(settings: Settings) -> None:
         on_empty=settings.state_on_empty,
     )
     add_agent(app, settings, worker, health)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch_kafka() -> None:
+        while not app.should_stop:
+            await worker.look_for_kafka()
+            await asyncio.sleep(_LOOK_SECONDS)
+
     with Path(os.devnull).open("w") as nowhere:  # Faust's spinner would write escape codes among the JSON
         faust.Worker(
             app,

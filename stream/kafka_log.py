@@ -41,6 +41,7 @@ class KafkaLog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._config = settings.kafka_client_config()
+        self._admin = AdminClient(self._config)
         self._consumer = Consumer(
             {
                 **self._config,
@@ -55,19 +56,25 @@ class KafkaLog:
     def describe(self, names: tuple[str, ...]) -> tuple[dict[str, str], int]:
         """Topic ids by short name, and how many partitions all have. Raises KafkaAway, TopicsMissing."""
         full = {self._settings.topic(name): name for name in names}
-        admin = AdminClient(self._config)
         try:
-            futures = admin.describe_topics(TopicCollection(list(full)), request_timeout=_TIMEOUT)
+            futures = self._admin.describe_topics(TopicCollection(list(full)), request_timeout=_TIMEOUT)
             described = {full[name]: future.result() for name, future in futures.items()}
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                missing = ", ".join(sorted(full))
-                raise TopicsMissing(f"not all of {missing} exist: run `vigia topics`") from None
+                missing = ", ".join(sorted(set(full) - set(self._admin.list_topics(timeout=_TIMEOUT).topics)))
+                raise TopicsMissing(f"there is no topic {missing}: run `vigia topics`") from None
             raise KafkaAway(f"Kafka at {self._config['bootstrap.servers']}: {error.args[0].str()}") from None
         counts = {name: len(topic.partitions) for name, topic in described.items()}
         if len(set(counts.values())) != 1:
             raise TopicsMissing(f"all topics need the same number of partitions, they have {counts}")
         return {name: str(topic.topic_id) for name, topic in described.items()}, min(counts.values())
+
+    def require_broker(self) -> None:
+        """Raises KafkaAway unless a broker answers within two seconds. Safe beside every other call."""
+        try:
+            self._admin.list_topics(topic=self._settings.topic("transactions"), timeout=2)
+        except KafkaException as error:
+            raise KafkaAway(f"no broker answers at {self._settings.kafka_bootstrap}") from error
 
     def committed(self, places: list[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int, int]]:
         """(committed offset, or the log's start if there is none; start; end) of each topic and partition."""

@@ -14,8 +14,7 @@ from stream.health import Health
 from stream.messages import SCHEMA_VERSION
 from stream.pipeline import Decided, Outcomes
 from stream.settings import Settings
-
-DEAD_LETTER_BYTES = 4 * 1024 * 1024
+from stream.topics import TOPICS
 
 _PRODUCER = {
     "enable.idempotence": True,  # acks=all and no reordering, so a retry is no second message
@@ -23,7 +22,7 @@ _PRODUCER = {
     "delivery.report.only.error": True,
     "linger.ms": 5,  # `flush` cuts it short
     "queue.buffering.max.messages": 100_000,
-    "message.max.bytes": DEAD_LETTER_BYTES + 64 * 1024,
+    "message.max.bytes": TOPICS["dead-letters"],
 }
 
 

@@ -74,6 +74,15 @@ class Worker:
             if assignment := self._pipeline.assignments.get(place):
                 assignment.committed = max(assignment.committed, offset)
 
+    async def look_for_kafka(self) -> None:
+        """Say in health whether a broker answers: an idle worker would not notice."""
+        try:
+            await self._in_thread(self._kafka.require_broker)
+        except KafkaAway as away:
+            self._health.waiting("kafka", str(away))
+        else:
+            self._health.answered("kafka")
+
     def was_past(self, first: Mapping[Place, int]) -> bool:
         """Whether any of these offsets lies before what this worker already processed."""
         assignments = self._pipeline.assignments

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local import kafka, redis
+from deploy.local import java, kafka, redis
 from deploy.local.errors import ServiceError
 from deploy.local.ports import free_port, require_free
 from deploy.local.process import wait_until
@@ -60,6 +60,7 @@ def up(
     with _alone(root):
         _check(root / _KAFKA_FOLDER, kafka_port, "--kafka-port")
         _check(root / _REDIS_FOLDER, redis_port, "--redis-port")
+        redis.executable(), java.java()  # raise while nothing is started yet
         log = _have(
             root / _KAFKA_FOLDER,
             kafka_port,

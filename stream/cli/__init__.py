@@ -1,8 +1,10 @@
 """The command `vigia`: each module registers its commands; errors that a person can mend are one line."""
 
 import sys
+from typing import NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from deploy.local import ServiceError
 from features.errors import VigiaError
@@ -21,7 +23,20 @@ for module in (demo, services, worker, simulate, publish, dead_letters, schemas,
 def main() -> None:
     """Exit 0 done, 1 failed, 2 bad usage or bad input, with one line that says what to do."""
     try:
-        app()
+        code = app(prog_name="vigia", standalone_mode=False)
     except (VigiaError, ServiceError) as error:
-        print(f"vigia: {error}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 1))
+        _leave(str(error), getattr(error, "exit_code", 1))
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        command = getattr(getattr(error, "ctx", None), "command_path", "vigia")
+        _leave(f"{error.format_message()} (see `{command} --help`)", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _leave("interrupted", 130)
+    sys.exit(code or 0)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(f"vigia: {message}", file=sys.stderr)
+    sys.exit(code)

