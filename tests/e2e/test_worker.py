@@ -167,6 +167,8 @@ def test_redis_and_kafka_go_away_and_come_back(world: World, eventually: Eventua
     world.redis = start_redis(world.redis.folder, port=world.redis.port)
     world.wait_for_decisions(len(payments(messages[:2000])))
     world.kafka.kill()
+    eventually(lambda: "kafka" in worker.get("/readyz")[1], "an idle worker notices that Kafka is away")
+    assert not worker.ready()
     world.kafka = start_kafka(world.kafka.folder, world.kafka.port)
     world.publish(messages[2000:])
     decisions = world.wait_for_decisions(len(payments(messages)))
