@@ -95,41 +95,29 @@ def _suffix(window: str, delayed: bool) -> str:
     return f"{window}_delayed" if delayed else window
 
 
-def count(entity: str, window: str, reason: str, *, delayed: bool = False) -> Feature:
-    slot = Slot(entity, "count", window, delayed)
-    when = ", one report delay earlier" if delayed else ""
+def _answer(slot: Slot, name: str, meaning: str, unit: str, reason: str) -> Feature:
+    """The state's answer as it is; centavos become BRL."""
+    scale = 100.0 if unit == "BRL" else 1.0
     return Feature(
-        f"{entity}_count_{_suffix(window, delayed)}",
-        f"payments of this {entity} in the last {window}{when}",
-        "payments",
-        reason,
-        lambda frame: known(frame.slot(slot)),
-        (slot,),
+        f"{slot.entity}_{name}", meaning, unit, reason, lambda frame: known(frame.slot(slot)) / scale, (slot,)
     )
+
+
+def count(entity: str, window: str, reason: str, *, delayed: bool = False) -> Feature:
+    when = ", one report delay earlier" if delayed else ""
+    meaning = f"payments of this {entity} in the last {window}{when}"
+    slot = Slot(entity, "count", window, delayed)
+    return _answer(slot, f"count_{_suffix(window, delayed)}", meaning, "payments", reason)
 
 
 def total(entity: str, window: str, reason: str) -> Feature:
-    slot = Slot(entity, "sum", window)
-    return Feature(
-        f"{entity}_sum_{window}",
-        f"amount paid by or to this {entity} in the last {window}",
-        "BRL",
-        reason,
-        lambda frame: known(frame.slot(slot)) / 100.0,
-        (slot,),
-    )
+    meaning = f"amount paid by or to this {entity} in the last {window}"
+    return _answer(Slot(entity, "sum", window), f"sum_{window}", meaning, "BRL", reason)
 
 
 def largest(entity: str, window: str, reason: str) -> Feature:
-    slot = Slot(entity, "max", window)
-    return Feature(
-        f"{entity}_max_{window}",
-        f"largest payment of this {entity} in the last {window}",
-        "BRL",
-        reason,
-        lambda frame: known(frame.slot(slot)) / 100.0,
-        (slot,),
-    )
+    meaning = f"largest payment of this {entity} in the last {window}"
+    return _answer(Slot(entity, "max", window), f"max_{window}", meaning, "BRL", reason)
 
 
 @dataclass(frozen=True)
@@ -262,27 +250,16 @@ def present(frame: Frame, entity: str) -> NDArray[np.bool_]:
 
 
 def distinct(entity: str, counterparty: str, window: str, reason: str) -> Feature:
+    meaning = f"different {counterparty}s of this {entity} in the last {window}; the list saturates at 64"
     slot = Slot(entity, "distinct", window)
-    return Feature(
-        f"{entity}_distinct_{counterparty}s_{window}",
-        f"different {counterparty}s of this {entity} in the last {window}; the list saturates at 64",
-        f"{counterparty}s",
-        reason,
-        lambda frame: known(frame.slot(slot)),
-        (slot,),
-    )
+    return _answer(slot, f"distinct_{counterparty}s_{window}", meaning, f"{counterparty}s", reason)
 
 
 def reports(entity: str, status: str, window: str, reason: str) -> Feature:
-    slot = Slot(entity, status, window)
-    return Feature(
-        f"{entity}_reports_{status}_{window}",
-        f"fraud reports of this {entity} that became {status.upper()} in the last {window} and still stand",
-        "reports",
-        reason,
-        lambda frame: known(frame.slot(slot)),
-        (slot,),
+    meaning = (
+        f"fraud reports of this {entity} that became {status.upper()} in the last {window} and still stand"
     )
+    return _answer(Slot(entity, status, window), f"reports_{status}_{window}", meaning, "reports", reason)
 
 
 def reported_share(entity: str, window: str, reason: str) -> Feature:

@@ -66,6 +66,7 @@ def test_a_process_that_was_killed_from_outside_is_not_alive(waiting: Process) -
 def test_ending_twice_is_no_error(waiting: Process) -> None:
     process.end(waiting)
     process.end(waiting)
+    assert not process.alive(waiting)
 
 
 def test_output_is_appended_to_the_log(tmp_path: Path) -> None:

@@ -342,23 +342,27 @@ def outcome(decode, value: bytes) -> Transaction | FraudReport | Rejected:
         return rejected
 
 
-def rejected_or_decoded(value: bytes) -> None:
+def rejected_or_decoded(value: bytes) -> bool:
+    """Whether each decoder gives a value, or a known code and headers that Kafka takes."""
     for decode in (decode_transaction, decode_report):
         found = outcome(decode, value)
         if isinstance(found, Rejected):
-            assert found.code in CODES
             letter = DeadLetter(value, None, found.code, found.text, found.event_id, "t", 0, 0)
-            assert all(isinstance(header, bytes) for _, header in letter.headers())
+            if found.code not in CODES or not all(
+                isinstance(header, bytes) for _, header in letter.headers()
+            ):
+                return False
+    return True
 
 
 @given(value=st.binary(max_size=300))
 def test_arbitrary_bytes_are_rejected_by_code(value: bytes) -> None:
-    rejected_or_decoded(value)
+    assert rejected_or_decoded(value)
 
 
 @given(value=JSON)
 def test_arbitrary_json_is_rejected_by_code(value: object) -> None:
-    rejected_or_decoded(dumped(value))
+    assert rejected_or_decoded(dumped(value))
 
 
 @given(
@@ -369,12 +373,12 @@ def test_an_arbitrary_field_is_rejected_by_code(name: str, value: object) -> Non
     message = orjson.loads(payment())
     outer, _, inner = name.rpartition(".")
     (message[outer] if outer else message)[inner] = value
-    rejected_or_decoded(dumped(message))
+    assert rejected_or_decoded(dumped(message))
 
 
 @given(name=st.sampled_from(list(REPORT)), value=JSON)
 def test_an_arbitrary_field_of_a_report_is_rejected_by_code(name: str, value: object) -> None:
-    rejected_or_decoded(dumped({**REPORT, name: value}))
+    assert rejected_or_decoded(dumped({**REPORT, name: value}))
 
 
 @given(text=st.from_regex(r"\A[-+ ]?[0-9]{0,14}[.,]?[0-9]{0,4}([eE][-+]?[0-9]{1,9})?\Z"))
