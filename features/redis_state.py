@@ -6,6 +6,7 @@ key, so values of another layout are never read: another layout means a rebuild 
 
 import asyncio
 import hashlib
+import re
 import struct
 from collections.abc import Sequence
 from importlib.resources import files
@@ -46,8 +47,9 @@ LAYOUT = 1
 TTL_SECONDS = (RETENTION + 15 * DAY) // 1000
 """Garbage collection only: longer than anything is read for, so that it can't be told from no TTL."""
 
-_ENTRY = struct.Struct("<BBQQQ8s8s12s12s12s12s")
+_ENTRY = struct.Struct("<BHQQQ8s8s12s12s12s12s")
 _SPAN = struct.Struct("<QQQB")
+_NO_WRITES = re.compile(r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS)\b")
 _NO_HASH, _NO_ENTITY = bytes(8), bytes(12)
 _TILED = ("count", "sum", "squares", "max")
 
@@ -229,7 +231,8 @@ async def _answer(awaitable: Any) -> Any:
     except (errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, OSError) as error:
         raise StateAway(f"Redis does not answer ({error}): run `vigia up`, or set VIGIA_REDIS_URL") from error
     except (errors.OutOfMemoryError, errors.ReadOnlyError, errors.ResponseError) as error:
-        if any(str(error).startswith(word) for word in ("OOM", "MISCONF", "READONLY", "BUSY", "LOADING")):
+        # A script's own error wraps the code that it met: "Error running script …: -OOM command not allowed".
+        if isinstance(error, errors.OutOfMemoryError | errors.ReadOnlyError) or _NO_WRITES.search(str(error)):
             raise StateAway(f"Redis takes no writes now: {error}") from error
         raise StateError(f"Redis refused the call: {error}") from error
     except asyncio.IncompleteReadError as error:

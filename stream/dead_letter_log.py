@@ -15,7 +15,6 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 from stream.dead_letter import DeadLetter
 from stream.kafka_log import KafkaLog
 from stream.publish import Outgoing
-from stream.settings import Settings
 
 TOPIC = "dead-letters"
 REPLAY = "replay"
@@ -77,13 +76,13 @@ def newest(log: KafkaLog, choice: Choice, limit: int) -> list[Kept]:
     return heapq.nlargest(limit, chosen, key=lambda kept: kept[:3])
 
 
-def replayed(settings: Settings, kept: Kept) -> Outgoing | None:
+def replayed(kept: Kept) -> Outgoing | None:
     """The letter as it is sent again; None if the original had no bytes: there is nothing to decide."""
     letter = kept.letter
     if letter.value is None:
         return None
     header: list[tuple[str, str | bytes | None]] = [(REPLAY, kept.position)]
-    return Outgoing(settings.topic(letter.topic), letter.key, letter.value, header)
+    return Outgoing(letter.topic, letter.key, letter.value, header)
 
 
 def _kept(message: Message) -> Kept | None:

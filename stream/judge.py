@@ -21,6 +21,9 @@ from stream.policy import APPROVE, REASONS, REPLAYED, REVIEW, Policy
 
 Vectors = NDArray[np.float32]
 
+_MOST = 0.999999999
+"""The largest score below 1 with 9 digits: a threshold of 1 means never."""
+
 
 class Judgement(NamedTuple):
     """What was decided of one transaction; `alert` is None for an APPROVE."""
@@ -61,7 +64,9 @@ class Judge:
     ) -> list[Judgement]:
         with metrics.stage("score"):
             # Decided by the score that is told, so that whoever reads it comes to the same outcome.
-            scores = [float(f"{score:.9g}") for score in self._scorer.score(matrix).tolist()]
+            scores = [
+                float(f"{score:.9g}") for score in np.minimum(self._scorer.score(matrix), _MOST).tolist()
+            ]
         if any(score != score for score in scores):
             raise ValueError("a score is not a number")
         with metrics.stage("encode"):

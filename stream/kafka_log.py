@@ -50,6 +50,7 @@ class KafkaLog:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
+                "isolation.level": "read_uncommitted",  # as the worker's own consumer reads
             },
         )
 
@@ -206,4 +207,5 @@ def notable(headers: Any) -> tuple[bool, bytes | None]:
     if not headers:
         return False, None
     found = dict(headers)
-    return "replay" in found, found.get("traceparent")
+    traceparent = found.get("traceparent")  # W3C's has 55 characters; no output has room for any length
+    return "replay" in found, traceparent if traceparent and len(traceparent) <= 256 else None

@@ -5,6 +5,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -47,7 +48,8 @@ class Outputs:
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""
         now = str(int(time.time() * 1000)).encode()
-        for letter in outcomes.dead_letters:
+        for known in outcomes.dead_letters:
+            letter = replace(known, topic=self._topic(known.topic))
             self._send("dead-letters", letter.partition, letter.key, letter.value, _dead_headers(letter, now))
         for decided in outcomes.decided:
             self._send_decided(decided, now)

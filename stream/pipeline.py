@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import orjson
+
 from features.catalog import FEATURES_VERSION, vectors
 from features.state import ANSWERED, Answer, Entry, LogId, Span, State, Status
 from features.transaction import FraudReport, Transaction
@@ -16,7 +18,7 @@ from models.scorer import Scorer
 from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
 from stream.judge import Judge, judged_before
-from stream.messages import decode_report, decode_transaction, encode_feature_log
+from stream.messages import MAX_BYTES, decode_report, decode_transaction, encode_feature_log
 from stream.policy import Policy
 
 TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
@@ -152,6 +154,8 @@ class Pipeline:
         for (record, payment), vector, judgement in zip(payments, matrix, judgements, strict=True):
             # Kept until it is committed: the same batch may come again.
             earlier = self.assignments[record.topic, record.partition].decided.get(record.offset)
+            if earlier is not None and orjson.loads(earlier)["event_id"] != payment.event_id:
+                earlier = None  # of a topic that was deleted and made anew: its offsets began again
             if earlier is not None:
                 judgement = judged_before(earlier, vector)
             if judgement is None:
@@ -164,6 +168,8 @@ class Pipeline:
 
 def decode(record: Record) -> Transaction | FraudReport:
     """Raises Rejected."""
+    if record.key and len(record.key) > MAX_BYTES:  # outputs carry the key, and must have room for it
+        raise Rejected("MESSAGE_TOO_LARGE", f"the key has {len(record.key)} bytes; at most {MAX_BYTES}")
     read = decode_transaction if record.topic == TRANSACTIONS else decode_report
     return read(record.value, record.timestamp)
 

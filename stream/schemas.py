@@ -33,7 +33,7 @@ class DeadLetterHeaders(BaseModel):
 
     error_code: Literal[tuple(CODES)]  # type: ignore[valid-type]
     error: str = Field(description="for a person: the field and what it should be")
-    source_topic: str = Field(description="without the prefix")
+    source_topic: str = Field(description="the full name, with its prefix")
     source_partition: Digits
     source_offset: Digits
     event_id: str | None = Field(None, description="where it could be read; a report's is its report_id")

@@ -75,4 +75,6 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "VIGIA_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise BadInput(f"{name}: {first['msg']} (it is {first['input']!r})") from None
+        secret = "URL" in name or "PASSWORD" in name  # an address may carry a password
+        given = "" if secret else f" (it is {first['input']!r})"
+        raise BadInput(f"{name}: {first['msg']}{given}") from None

@@ -19,14 +19,17 @@ TOPICS = {
     "feature-log": _MIB,
 }
 
+DEFAULT_PARTITIONS = 4
 _TIMEOUT = 15.0
 
 
-def create_topics(settings: Settings, partitions: int, replication: int) -> dict[str, str]:
+def create_topics(settings: Settings, partitions: int | None, replication: int) -> dict[str, str]:
     """Full name → "created" or "exists". Raises VigiaError: no broker, or another number of partitions."""
     admin = AdminClient(settings.kafka_client_config())
     existing = _partition_counts(admin, settings)
     names = {settings.topic(name): limit for name, limit in TOPICS.items()}
+    if partitions is None:
+        partitions = next((count for name, count in existing.items() if name in names), DEFAULT_PARTITIONS)
     for name, count in existing.items():
         if name in names and count != partitions:
             raise VigiaError(

@@ -26,7 +26,7 @@ T = TypeVar("T")
 Place = tuple[str, int]
 """A topic's short name and a partition."""
 
-_HEAL_BATCH = 512
+_HEAL_BATCH = 2048
 _AWAY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -121,14 +121,23 @@ class Worker:
         if stop > start:
             fields = {"topic": log_id.topic, "partition": log_id.partition, "from": start, "to": stop}
             log.warning("healing", extra={"fields": fields})
+            self._health.waiting("state", "it lost events, which are read again")
         position = start
-        batches = self._kafka.records(log_id.topic, log_id.partition, start, stop, _HEAL_BATCH)
-        while records := await self._patiently("kafka", lambda: self._in_thread(next, batches, [])):
+        while records := await self._patiently("kafka", self._reader(log_id, position, stop)):
             end = records[-1].offset + 1
             await self._apply_again(log_id, records, position, end)
             metrics.HEALED.labels(log_id.topic).inc(len(records))
             position = end
         await self._apply_again(log_id, [], position, stop)
+        self._health.answered("state")
+
+    def _reader(self, log_id: LogId, start: int, stop: int) -> Callable[[], Awaitable[list[Record]]]:
+        """The next records from `start`; each try asks Kafka anew, so that a failed one skips nothing."""
+
+        def read() -> list[Record]:
+            return next(self._kafka.records(log_id.topic, log_id.partition, start, stop, _HEAL_BATCH), [])
+
+        return lambda: self._in_thread(read)
 
     async def _apply_again(self, log_id: LogId, records: Sequence[Record], start: int, stop: int) -> None:
         await self._patiently("redis", lambda: self._pipeline.heal(log_id, records, start, stop))

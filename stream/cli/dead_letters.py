@@ -71,7 +71,7 @@ def replay_command(
     settings = load_settings()
     counts: Counter[str] = Counter()
     with closing(KafkaLog(settings)) as log:
-        report = _send(settings, _outgoing(settings, letters(log, choice), counts), dry_run)
+        report = _send(settings, _outgoing(letters(log, choice), counts), dry_run)
     if as_json:
         answer = {"letters": counts.total(), "by_code": counts, "sent": report.sent, "failed": report.failed}
         emit_json(answer)
@@ -92,7 +92,7 @@ def _send(settings: Settings, outgoing: Iterator[Outgoing], dry_run: bool) -> Pu
 def _outgoing(settings: Settings, chosen: Iterator[Kept], counts: Counter[str]) -> Iterator[Outgoing]:
     """What is sent, counted by code on the way."""
     for kept in chosen:
-        if message := replayed(settings, kept):
+        if message := replayed(kept):
             counts[kept.letter.code] += 1
             yield message
 

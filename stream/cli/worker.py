@@ -15,7 +15,10 @@ def register(app: typer.Typer) -> None:
 
 
 def topics(
-    partitions: Annotated[int, typer.Option(min=1, max=10_000, help="Partitions of every topic.")] = 4,
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Partitions of every topic; default: as they are, or 4."),
+    ] = None,
     replication: Annotated[int, typer.Option(min=1, max=10, help="Replicas of every partition.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -27,7 +30,7 @@ def topics(
 
     made = create_topics(load_settings(), partitions, replication)
     if as_json:
-        emit_json({"partitions": partitions, "topics": made})
+        emit_json({"topics": made})
     else:
         for name, what in made.items():
             console.print(f"{name}  {what}", highlight=False)

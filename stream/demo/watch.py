@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from features.errors import VigiaError
 from stream.demo.tally import Source, Tally
 from stream.settings import Settings
+from stream.worker import INPUTS
 
 OUTPUTS = ("decisions", "alerts", "dead-letters")
 _TIMEOUT = 10.0
@@ -23,6 +24,7 @@ class Watch:
         self._names = {settings.topic(name): name for name in OUTPUTS}
         self._places = [TopicPartition(name, p, 0) for name in self._names for p in range(partitions)]
         self._next = {(place.topic, place.partition): 0 for place in self._places}
+        self._inputs = {settings.topic(name): name for name in INPUTS}
         self._tally = tally
         self._stop = threading.Event()
         self._error: str | None = None
@@ -79,7 +81,7 @@ class Watch:
         elif self._names[topic] == "alerts":
             self._tally.alert(value)
         else:
-            source = _source(headers, _text(headers["source_topic"]))
+            source = _source(headers, self._inputs[_text(headers["source_topic"])])
             self._tally.dead_letter(source, _text(headers["error_code"]))
         self._next[topic, message.partition() or 0] = (message.offset() or 0) + 1
 

@@ -108,7 +108,7 @@ def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually
     assert len(decisions) == len(transactions)
     eventually(lambda: len(world.read("dead-letters")) == len(bad), "every bad record is a dead letter")
     letters = world.read("dead-letters")
-    assert {dict(letter.headers() or [])["source_topic"] for letter in letters} == {b"transactions"}
+    assert {dict(letter.headers() or [])["source_topic"] for letter in letters} == {b"pix.transactions"}
     assert sorted(letter.value() or b"" for letter in letters) == sorted(value for _, _, value in bad)
     eventually(lambda: worker.metric("vigia_repeats_total") == 20, "repeats counted")
     alerts = [json.loads(message.value() or b"") for message in world.read("alerts")]

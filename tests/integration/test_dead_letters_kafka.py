@@ -16,7 +16,7 @@ from stream.dead_letter import DeadLetter
 
 pytestmark = pytest.mark.kafka
 PARTITIONS = 2
-PAYMENTS, REPORTS = "transactions", "fraud-reports"
+PAYMENTS, REPORTS = "letters.transactions", "letters.fraud-reports"
 MISSING = "FIELD_MISSING"
 LETTERS = [
     DeadLetter(b"not json \xff", b"payer-1", "NOT_UTF8", "byte 9 is not UTF-8", None, PAYMENTS, 0, 7),
@@ -93,7 +93,7 @@ def test_the_newest_come_first_and_never_with_their_value(app):
         "time": "2026-09-21T14:13:21.000Z",
         "code": "FIELD_MISSING",
         "error": "occurred_at: missing",
-        "source_topic": "transactions",
+        "source_topic": "letters.transactions",
         "source_partition": 1,
         "source_offset": 8,
         "event_id": "e-2",
@@ -118,7 +118,7 @@ def test_the_table_is_no_place_for_tricks(app, monkeypatch):
     monkeypatch.setattr(cli.console, "width", 300)
     output = run(app, "list").output
     assert "NOT_UTF8" in output
-    assert "transactions 0:7" in output
+    assert "letters.transactions 0:7" in output
     assert "[red]e-5" in output
     assert "\x1b[2J" not in output
     assert "not json" not in output

@@ -348,3 +348,19 @@ def test_healing_applies_and_sends_nothing(scorer: Scorer) -> None:
     lost.assignments["fraud-reports", 0].position = len(reports)
     next_one = [payment(40, offset=18)]
     assert run(lost, next_one).decided == run(whole, next_one).decided
+
+
+def test_a_key_too_large_for_the_outputs_is_a_dead_letter(scorer: Scorer) -> None:
+    outcomes = run(pipeline(scorer), [payment(1, offset=0)._replace(key=b"k" * 70_000), payment(2, offset=1)])
+    assert [letter.code for letter in outcomes.dead_letters] == ["MESSAGE_TOO_LARGE"]
+    assert len(outcomes.decided) == 1
+
+
+def test_a_decision_of_a_topic_that_was_made_anew_does_not_bind(scorer: Scorer) -> None:
+    made = pipeline(scorer)
+    made.assignments["transactions", 0].decided = {
+        0: orjson.dumps({"event_id": "old", "decision": "APPROVE"})
+    }
+    (decided,) = run(made, [payment(1, offset=0)]).decided
+    assert decided.fresh
+    assert orjson.loads(decided.decision)["event_id"] == "e-1"

@@ -74,7 +74,8 @@ def test_a_wrong_one_is_named_with_what_it_should_be(
     with pytest.raises(BadInput) as caught:
         load_settings()
     assert str(caught.value).startswith(f"{name}: ")
-    assert repr(value) in str(caught.value)
+    # An address may carry a password, so it is not repeated.
+    assert (repr(value) in str(caught.value)) == (name != "VIGIA_REDIS_URL")
     assert "should" in str(caught.value)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
