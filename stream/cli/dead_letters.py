@@ -89,7 +89,7 @@ def _send(settings: Settings, outgoing: Iterator[Outgoing], dry_run: bool) -> Pu
     return publish(outgoing, config=settings.kafka_client_config())
 
 
-def _outgoing(settings: Settings, chosen: Iterator[Kept], counts: Counter[str]) -> Iterator[Outgoing]:
+def _outgoing(chosen: Iterator[Kept], counts: Counter[str]) -> Iterator[Outgoing]:
     """What is sent, counted by code on the way."""
     for kept in chosen:
         if message := replayed(kept):
