@@ -75,7 +75,9 @@ class Judge:
                 REVIEW if again and o == APPROVE else o for o, again in zip(outcomes, replayed, strict=True)
             ]
             stopped = [i for i, outcome in enumerate(outcomes) if outcome != APPROVE]
-            reasons = dict(zip(stopped, self._reasons(matrix[stopped]), strict=True)) if stopped else {}
+            reasons = (
+                dict(zip(stopped, self._explainer.reasons(matrix[stopped]), strict=True)) if stopped else {}
+            )
             return [
                 self._encode(
                     payment,
@@ -86,9 +88,6 @@ class Judge:
                 )
                 for i, payment in enumerate(payments)
             ]
-
-    def _reasons(self, matrix: Vectors) -> list[list[str]]:
-        return self._explainer.reasons(matrix)
 
     def _encode(
         self, payment: Transaction, score: float, outcome: str, reasons: list[str], vector: Vectors

@@ -32,7 +32,6 @@ class Watch:
             **settings.kafka_client_config(),
             "group.id": "vigia-demo-watch",
             "enable.auto.commit": False,
-            "log.connection.close": False,
         }
         self._consumer = Consumer(config)
         # A consumer serves one thread at a time: a question to the polling one would wait for ever.
