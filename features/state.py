@@ -8,6 +8,10 @@ view of one topic partition) the store keeps `floor` <= `next`; offsets below `f
 between are remembered with their answers, those from `next` on are new. A call covers offsets
 [start, stop) of each of its logs, in order; `start` is the `stop` of the worker's previous call.
 
+Entities are spread over shards. An event has up to four parts (`PARTS`); all that is kept of a part lies
+on one shard, and an account's two sides lie together. Each shard numbers what it applies: events that
+share an entity share its shard, so replaying in the order of these numbers gives every vector again.
+
 ::
 
     StateError          the store cannot be used as it is; the message says what to do
@@ -59,6 +63,8 @@ class Span(NamedTuple):
 
     `floor`: offsets below it are committed at the broker; the store forgets their answers.
     `healing`: apply what is missing, remember no answers, and take everything below `stop` as committed.
+    `floor` is then the log's first offset: what lies below can't be read again, and is not missed.
+    Whatever the kind, the store must have everything of the log below `start`, or it answers Behind.
     """
 
     log: LogId
@@ -97,6 +103,11 @@ ANSWERED = (Status.APPLIED, Status.STORED, Status.REPLAYED)
 """The statuses whose row of slots means something."""
 
 
+Numbers = tuple[tuple[int, int], ...]
+"""(shard, number) of each shard that an entry's parts lie on, by shard. Numbers of a shard only grow, over
+losses and repairs too."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a call brought back."""
@@ -105,6 +116,8 @@ class Answer:
     """(entries,) of Status."""
     slots: NDArray[np.float64]
     """(transactions among the entries, catalog.SLOTS); zeros where the status is not in ANSWERED."""
+    sequences: list[Numbers]
+    """(entries,); empty where nothing was applied (a repeat, a stale or a replayed one)."""
     versions: dict[int, str] = field(default_factory=dict)
     """Entry index → the versions that were to decide it, for STORED transactions."""
 
@@ -115,11 +128,14 @@ class LogState(NamedTuple):
 
 
 class Behind(StateError):
-    """`next` is below a span's `start`: the store lost applied offsets. Nothing was changed."""
+    """The store lost applied offsets, of whichever log: ask `log_states` of all of them, and heal.
 
-    def __init__(self, logs: dict[LogId, LogState]) -> None:
-        super().__init__(f"the state lost applied events of {len(logs)} partition(s); it is read again")
-        self.logs = logs
+    Some shard's `next` is below a span's `start`, or its numbers are below one that it gave before. No
+    entity was changed on that shard.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the state lost applied events; they are read again")
 
 
 class State(Protocol):
@@ -132,8 +148,15 @@ class State(Protocol):
         """
         ...
 
+    async def read(self, transactions: Sequence[Transaction]) -> NDArray[np.float64]:
+        """(transactions, catalog.SLOTS): the windows as they stand, at each one's time. Nothing is applied."""
+        ...
+
     async def log_states(self, logs: Sequence[LogId]) -> list[LogState | None]:
-        """Where each log stands; None for one that the store never saw (or lost)."""
+        """Where each log stands on the shard that is least far; None for one that no shard knows.
+
+        A log that some shards know and others lost stands at 0.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -49,6 +49,17 @@ class Transaction(NamedTuple):
     device_id: str | None = None
     device_registered: bool | None = None
     direction: str | None = None
+    # DICT's statistics of the payee's key, as the sender looked them up; counts over 90 days, 12 and 60 months
+    dict_updated_at: int | None = None
+    dict_settlements_d90: int | None = None
+    dict_settlements_m12: int | None = None
+    dict_settlements_m60: int | None = None
+    dict_fraud_markers_d90: int | None = None
+    dict_fraud_markers_m12: int | None = None
+    dict_fraud_markers_m60: int | None = None
+    dict_open_reports_d90: int | None = None
+    dict_open_reports_m12: int | None = None
+    dict_open_reports_m60: int | None = None
 
 
 class FraudReport(NamedTuple):
@@ -88,11 +99,14 @@ def _joined(parts: Sequence[object]) -> bytes:
 
 
 def entity_key(entity: str, event: Transaction | FraudReport) -> bytes:
-    """The 12 bytes that name an entity: ISPB and account together, both parties of a pair, the device."""
+    """The 12 bytes that name an entity: ISPB and account together, both parties of a pair, device or key.
+
+    An account has one name on both sides: who pays as `payer` and who is paid as `payee`.
+    """
     if entity == "payer":
         return digest(event.payer_ispb, event.payer_account)
     if entity == "payee":
         return digest(event.payee_ispb, event.payee_account)
     if entity == "pair":
         return digest(event.payer_ispb, event.payer_account, event.payee_ispb, event.payee_account)
-    return digest(event.device_id)
+    return digest(event.device_id if entity == "device" else event.payee_key)
