@@ -1,0 +1,240 @@
+"""Is the state what the topics say? A sample of entities, recomputed by the oracle and compared bit for bit.
+
+The state may be written to meanwhile. An answer is judged only if no record touches its entity that lies
+between where every shard stood before the question and the farthest that any can be after the answer. The
+other entities are asked for again, until one stands still for as long as a question takes.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.aggregates import Slot
+from features.catalog import SLOTS
+from features.errors import VigiaError
+from features.state import State
+from features.transaction import Transaction
+from features.windows import DAY, HOUR
+from stream.audit.inputs import Inputs, Offsets, Place
+from stream.audit.recount import Recount
+from stream.audit.replay import Event, read
+from stream.audit.sample import Entity
+
+LATER = (0, 1, HOUR, DAY)
+"""ms after an entity's newest payment at which its windows are read; an older one's at its own time."""
+
+SIDES = {"payer": ("payer", "inflow"), "payee": ("payee", "outflow")}
+"""Of an account both sides are read, whichever it was sampled for."""
+
+_READ, _SHOWN, _PAUSE = 500, 10, 0.05
+
+Progress = Callable[[int, int], None]
+
+
+class Difference(NamedTuple):
+    """A value that the state and the oracle tell differently. `entity` is a hash, never an account."""
+
+    kind: str
+    entity: str
+    slot: str
+    time: int
+    state: float
+    oracle: float
+
+
+@dataclass
+class Verification:
+    """What was compared, and what came of it."""
+
+    events: int = 0
+    """Transactions and reports that were recounted."""
+    entities: Counter[str] = field(default_factory=Counter)
+    """Compared, by kind."""
+    values: int = 0
+    differences: int = 0
+    """Values that differ."""
+    differing: int = 0
+    """Entities that they are of."""
+    first: list[Difference] = field(default_factory=list)
+    moving: int = 0
+    """Entities that changed whenever they were asked for."""
+    keys: int = 0
+    """Keys of the state that were looked for in the topics."""
+    unexplained: int = 0
+    """Those of them that no event names."""
+    missing: int = 0
+    """Committed records that the state does not have: it lost them, and is not healed yet."""
+    seconds: float = 0.0
+
+    @property
+    def sound(self) -> bool:
+        """Whether the whole sample was compared and nothing was found."""
+        return not (self.differences or self.moving or self.unexplained or self.missing)
+
+
+@dataclass(frozen=True)
+class Question:
+    """How much is asked, and for how long."""
+
+    size: int
+    seed: int = 0
+    wait: float = 30.0
+    """Seconds to ask again for what moves, after the topics were read."""
+    shards: int = 1
+    ids: frozenset[bytes] = frozenset()
+    """Of keys that the state held before: events must name them."""
+
+
+async def verify(
+    inputs: Inputs,
+    state: State,
+    question: Question,
+    history: Iterable[Event] = (),
+    on_progress: Progress = lambda _done, _of: None,
+) -> Verification:
+    """Compare. `history`: what the state was given from files before it read the topics.
+
+    `on_progress(done, of)` counts the records of the topics. Raises StateAway, StateError, KafkaAway, and
+    VigiaError if the state loses events meanwhile.
+    """
+    began = time.monotonic()
+    verifier = _Verifier(inputs, state, question, on_progress)
+    await verifier.recount.history(history)
+    report = await verifier.run()
+    report.seconds = round(time.monotonic() - began, 3)
+    return report
+
+
+class _Verifier:
+    def __init__(self, inputs: Inputs, state: State, question: Question, on_progress: Progress) -> None:
+        self._inputs, self._state, self._question, self._progress = inputs, state, question, on_progress
+        self._first = {place: extent.first for place, extent in inputs.extents().items()}
+        self._whole = not any(self._first.values())
+        self.recount = Recount(inputs.logs, self._first, question.size, question.seed, question.ids)
+        self.report = Verification(keys=len(question.ids))
+
+    async def run(self) -> Verification:
+        await self._advance()
+        deadline = time.monotonic() + self._question.wait
+        while self.report.missing and time.monotonic() < deadline:
+            await self._again()
+        left = self.recount.settle(self._question.size) if not self.report.missing else []
+        left = await self._compare(left)
+        while left and time.monotonic() < deadline:
+            await self._again()
+            left = await self._compare(left)
+        return self._finished(left)
+
+    def _finished(self, left: list[Entity]) -> Verification:
+        report = self.report
+        report.events, report.moving = self.recount.events, len(left)
+        # What the broker deleted by age may still be explained by it.
+        report.unexplained = len(self.recount.unexplained) if self._whole else 0
+        return report
+
+    async def _again(self) -> None:
+        await asyncio.sleep(_PAUSE)
+        await self._advance()
+
+    async def _advance(self) -> None:
+        """Recount up to where every shard of the state is now."""
+        committed = {place: extent.committed for place, extent in self._inputs.extents().items()}
+        stands = await self._stands()
+        self.report.missing = sum(max(0, committed[place] - at) for place, at in stands.items())
+        position = self.recount.position
+        if any(stands[place] < at for place, at in position.items()):
+            raise VigiaError("the state lost events while it was verified: verify it again once it is healed")
+        records = self._inputs.records(position, stands)
+        await self.recount.take(self._told(records, position, stands), stands)
+
+    async def _stands(self) -> dict[Place, int]:
+        """The offset of each log below which every shard has applied all."""
+        states = await self._state.log_states(list(self._inputs.logs.values()))
+        return {
+            place: max(self._first[place], state.next if state else 0)
+            for place, state in zip(self._inputs.logs, states, strict=True)
+        }
+
+    async def _farthest(self) -> Offsets:
+        """Offsets that no shard has gone beyond. Several shards stand apart while a call is under way."""
+        if self._question.shards == 1:
+            return await self._stands()
+        return {place: extent.end for place, extent in self._inputs.extents().items()}
+
+    async def _compare(self, entities: list[Entity]) -> list[Entity]:
+        """Ask for these entities; those that moved meanwhile are left."""
+        probes = {entity.name: list(_probes(entity)) for entity in entities}
+        answers = await self._read([probe for asked in probes.values() for probe in asked])
+        position = self.recount.position
+        farthest = await self._farthest()
+        if any(farthest[place] < at for place, at in position.items()):
+            raise VigiaError("the state lost events while it was verified: verify it again once it is healed")
+        moved = self.recount.explain(read(self._inputs.records(position, farthest)))
+        rows = iter(answers)
+        for entity in entities:
+            asked = probes[entity.name]
+            answered = np.array(list(islice(rows, len(asked))))
+            if entity.name.id not in moved:
+                self._judge(entity, asked, answered, await self.recount.windows(asked))
+        return [entity for entity in entities if entity.name.id in moved]
+
+    async def _read(self, probes: Sequence[Transaction]) -> NDArray[np.float64]:
+        parts = [await self._state.read(probes[i : i + _READ]) for i in range(0, len(probes), _READ)]
+        return np.concatenate(parts) if parts else np.empty((0, len(SLOTS)))
+
+    def _judge(
+        self,
+        entity: Entity,
+        asked: Sequence[Transaction],
+        state: NDArray[np.float64],
+        oracle: NDArray[np.float64],
+    ) -> None:
+        report, columns = self.report, _columns(entity.name.kind, self._whole)
+        report.entities[entity.name.kind] += 1
+        report.values += len(asked) * len(columns)
+        other = state[:, columns].view(np.uint64) != oracle[:, columns].view(np.uint64)
+        report.differences += int(other.sum())
+        report.differing += bool(other.any())
+        for row, column in np.argwhere(other)[: _SHOWN - len(report.first)].tolist():
+            at = columns[column]
+            report.first.append(
+                Difference(
+                    entity.name.kind, entity.name.id.hex(), slot_name(SLOTS[at]), asked[row].occurred_at,
+                    float(state[row, at]), float(oracle[row, at]),
+                )
+            )  # fmt: skip
+
+    def _told(self, records: Iterator[object], start: Offsets, stop: Offsets) -> Iterator[object]:
+        """The same records, with progress told now and then."""
+        size = sum(stop.values()) - sum(start.values())
+        for done, record in enumerate(records):
+            if done % 5000 == 0:
+                self._progress(done, size)
+            yield record
+        self._progress(size, size)
+
+
+def _probes(entity: Entity) -> Iterator[Transaction]:
+    *older, newest = entity.last
+    yield from older
+    for later in LATER:
+        yield newest._replace(occurred_at=newest.occurred_at + later)
+
+
+def _columns(kind: str, whole: bool) -> list[int]:
+    """What tells of a kind. Of a log whose beginning was deleted, nobody can tell when an entity began."""
+    sides = SIDES.get(kind, (kind,))
+    return [i for i, slot in enumerate(SLOTS) if slot.entity in sides and (whole or slot.stat != "first")]
+
+
+def slot_name(slot: Slot) -> str:
+    """`payer count 24h`, `payee sum 7d delayed`."""
+    flags = [name for name in ("delayed", "night") if getattr(slot, name, False)]
+    return " ".join(filter(None, (slot.entity, slot.stat, slot.window, *flags)))
