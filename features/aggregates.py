@@ -9,6 +9,7 @@ vector is the same bytes alone or among a thousand.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -27,17 +28,25 @@ EXACT_MAX = float(2**53)
 """Counts saturate at 32 bits; sums and squares at the last integer that float64 holds exactly."""
 
 
+JUST_UNDER = ((18_000, 20_000), (90_000, 100_000))
+"""Centavos, inclusive: at most a tenth below R$ 200 and R$ 1,000, the limits that DESIGN 12 names."""
+
+
 class Slot(NamedTuple):
     """One number of an entity's state.
 
     stat: `last`, `first` (ms), `count`, `sum` (centavos), `squares` (whole reais squared), `max`
-    (centavos), `distinct` (counterparties), `open`, `confirmed` (fraud reports).
+    (centavos); of the list of counterparties `distinct` and `changed` (1 if the latest is another than this
+    payment's); `newcomers` (bins of counterparties that are new, see `newcomers`); of the list of latest
+    payments `same` (as this amount) and `under` (a limit, see JUST_UNDER); `open`, `confirmed` (reports).
+    `night`: only of payments made from 20 h to 6 h local.
     """
 
     entity: str
     stat: str
     window: str = ""
     delayed: bool = False
+    night: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,16 @@ class Frame:
     def field(self, name: str) -> list[object]:
         return [getattr(transaction, name) for transaction in self.transactions]
 
-    @property
+    def numbers(self, name: str) -> Column:
+        """A field as numbers; NaN where the sender left it out."""
+        return np.array([np.nan if x is None else x for x in self.field(name)], dtype=np.float64)
+
+    @cached_property
     def time(self) -> Column:
         """Event time in ms."""
         return np.array([t.occurred_at for t in self.transactions], dtype=np.float64)
 
-    @property
+    @cached_property
     def amount(self) -> Column:
         """Amount in BRL."""
         return np.array([t.amount for t in self.transactions], dtype=np.float64) / 100.0
@@ -78,6 +91,15 @@ class Feature:
     """The reason code that this feature speaks for (`stream/policy.py` has the words)."""
     read: Callable[[Frame], Column]
     needs: tuple[Slot, ...] = ()
+
+    @property
+    def entity(self) -> str:
+        """Whose history it is of; `transaction` for the event alone."""
+        return self.needs[0].entity if self.needs else "transaction"
+
+    @property
+    def window(self) -> str:
+        return self.needs[0].window if self.needs else ""
 
 
 def known(column: Column) -> Column:
@@ -243,16 +265,107 @@ def novelty(entity: str, days: int, reason: str) -> Feature:
 
 
 def present(frame: Frame, entity: str) -> NDArray[np.bool_]:
-    """Whether the event names the entity at all; only a device can be absent."""
-    if entity != "device":
+    """Whether the event names the entity at all; only a device and a key can be absent."""
+    name = {"device": "device_id", "payee_key": "payee_key"}.get(entity)
+    if name is None:
         return np.ones(len(frame.transactions), dtype=np.bool_)
-    return np.array([t.device_id is not None for t in frame.transactions], dtype=np.bool_)
+    return np.array([value is not None for value in frame.field(name)], dtype=np.bool_)
 
 
 def distinct(entity: str, counterparty: str, window: str, reason: str) -> Feature:
     meaning = f"different {counterparty}s of this {entity} in the last {window}; the list saturates at 64"
     slot = Slot(entity, "distinct", window)
     return _answer(slot, f"distinct_{counterparty}s_{window}", meaning, f"{counterparty}s", reason)
+
+
+def newcomers(entity: str, counterparty: str, window: str, reason: str) -> Feature:
+    meaning = (
+        f"{counterparty}s of this {entity} in the last {window} that were not among those of the 3 days "
+        "before, counted in 64 bins"
+    )
+    slot = Slot(entity, "newcomers", window)
+    return _answer(slot, f"new_{counterparty}s_{window}", meaning, f"{counterparty}s", reason)
+
+
+def account_changed(entity: str, reason: str) -> Feature:
+    meaning = f"1 if the latest payment by this {entity} went to another account"
+    return _answer(Slot(entity, "changed"), "changed_account", meaning, "flag", reason)
+
+
+def same_amounts(entity: str, window: str, reason: str) -> Feature:
+    meaning = f"payments of this {entity} in the last {window} of exactly this amount; saturates at 32"
+    return _answer(Slot(entity, "same", window), f"same_amount_{window}", meaning, "payments", reason)
+
+
+def under_limit(entity: str, window: str, reason: str) -> Feature:
+    meaning = (
+        f"payments of this {entity} in the last {window} at most a tenth below R$ 200 or R$ 1,000; "
+        "saturates at 32"
+    )
+    return _answer(Slot(entity, "under", window), f"just_under_limit_{window}", meaning, "payments", reason)
+
+
+def night_share(entity: str, window: str, reason: str) -> Feature:
+    night, whole = Slot(entity, "count", window, night=True), Slot(entity, "count", window)
+    return Feature(
+        f"{entity}_night_share_{window}",
+        f"share of this {entity}'s payments in the last {window} made from 20 h to 6 h local",
+        "ratio",
+        reason,
+        lambda frame: ratio(frame.slot(night), frame.slot(whole)),
+        (night, whole),
+    )
+
+
+def amount_to_largest(entity: str, window: str, reason: str) -> Feature:
+    slot = Slot(entity, "max", window)
+    return Feature(
+        f"amount_to_{entity}_max_{window}",
+        f"this amount divided by the largest payment of this {entity} in the last {window}",
+        "ratio",
+        reason,
+        lambda frame: ratio(frame.amount, frame.slot(slot) / 100.0),
+        (slot,),
+    )
+
+
+def limit_share(
+    name: str, meaning: str, slot: Slot, limit: float, applies: Callable[[Frame], Column], reason: str
+) -> Feature:
+    """(what the slot sums + this amount) over `limit` BRL, times `applies`: 1, 0, or NaN where unknown."""
+    return Feature(
+        name,
+        meaning,
+        "ratio",
+        reason,
+        lambda frame: applies(frame) * ((known(frame.slot(slot)) / 100.0 + frame.amount) / limit),
+        (slot,),
+    )
+
+
+def drained(window: str, reason: str) -> Feature:
+    """A mule's sign: what came in leaves again (MED's graph follows two hours)."""
+    received, sent = Slot("inflow", "sum", window), Slot("payer", "sum", window)
+    return Feature(
+        f"payer_drained_share_{window}",
+        f"what the payer sent in the last {window}, this payment with it, over what it received then",
+        "ratio",
+        reason,
+        lambda frame: ratio(frame.slot(sent) / 100.0 + frame.amount, frame.slot(received) / 100.0),
+        (received, sent),
+    )
+
+
+def passed_on(window: str, reason: str) -> Feature:
+    sent, received = Slot("outflow", "sum", window), Slot("payee", "sum", window)
+    return Feature(
+        f"payee_passed_on_share_{window}",
+        f"what the payee's account itself sent in the last {window} over what it received then",
+        "ratio",
+        reason,
+        lambda frame: ratio(frame.slot(sent), frame.slot(received)),
+        (sent, received),
+    )
 
 
 def reports(entity: str, status: str, window: str, reason: str) -> Feature:

@@ -16,74 +16,150 @@ from features.aggregates import Feature, Frame, Slot
 from features.transaction import INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
 from features.windows import WINDOWS
 
-REVISION = 1
+REVISION = 2
 
-ENTITIES = ("payer", "payee", "pair", "device")
-"""In the order of the state's answer. A pair is payer→payee."""
+ENTITIES = ("payer", "pair", "inflow", "payee", "outflow", "device", "payee_key")
+"""Whose numbers the state answers, in the order of its answer. A pair is payer→payee. `inflow` is what the
+payer's account receives, `outflow` what the payee's account sends: the other side of the same account."""
 
-ALL = tuple(WINDOWS)
+ALL = tuple(window for window in WINDOWS.values() if window.since is None)
+SHORT = ("1h", "24h", "30d")
 LONG = ("7d", "14d", "30d", "60d")
+REPORTED = ("24h", "7d", "30d", "60d")
 
 AMOUNT, VELOCITY, NEW_PAYEE, FAN_IN = "AMOUNT_UNUSUAL", "PAYER_VELOCITY", "NEW_PAYEE", "PAYEE_FAN_IN"
 PAYEE_RISK, PAYER_RISK, PROFILE = "PAYEE_REPORTED", "PAYER_REPORTED", "PAYEE_PROFILE"
 DEVICE, TIME, CHANNEL = "DEVICE_UNUSUAL", "TIME_UNUSUAL", "CHANNEL_UNUSUAL"
+MULE, LIMIT, KEY = "MULE_PATTERN", "LIMIT_PATTERN", "KEY_UNUSUAL"
 
-FEATURES: tuple[Feature, ...] = (
-    e.field("transaction_amount", "amount of this payment", "BRL", AMOUNT, lambda frame: frame.amount),
-    e.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, e.local_hour),
-    e.field("local_weekday", "weekday in São Paulo, 0 is Monday", "day", TIME, e.local_weekday),
-    e.field("is_night", "1 from 20 h to 6 h in São Paulo", "flag", TIME, e.is_night),
-    e.category("initiation", INITIATIONS, CHANNEL),
-    e.category("payee_key_type", KEY_TYPES, CHANNEL),
-    e.category("payer_person_type", PERSON_TYPES, CHANNEL),
-    e.category("payee_person_type", PERSON_TYPES, PROFILE),
-    e.field("same_institution", "1 if payer and payee share the ISPB", "flag", CHANNEL, e.same_institution),
-    e.field("device_registered", "1 if the device is registered", "flag", DEVICE, e.device_registered),
-    # the payer's own history
-    *(f.count("payer", window, VELOCITY) for window in ALL),
-    *(f.total("payer", window, VELOCITY) for window in ALL),
-    *(f.mean("payer", window, AMOUNT) for window in ("24h", *LONG)),
-    *(f.largest("payer", window, AMOUNT) for window in ("24h", "30d")),
-    *(f.deviation("payer", window, AMOUNT) for window in ("7d", "30d", "60d")),
-    *(f.amount_ratio("payer", window, AMOUNT) for window in ("24h", "7d", "30d", "60d")),
-    *(f.amount_z("payer", window, AMOUNT) for window in ("7d", "30d", "60d")),
-    f.since_last("payer", VELOCITY),
-    f.age("payer", VELOCITY),
-    *(f.distinct("payer", "payee", window, VELOCITY) for window in ("1h", "24h", "7d")),
-    # what the payee receives
-    *(f.count("payee", window, FAN_IN) for window in ALL),
-    *(f.total("payee", window, FAN_IN) for window in ALL),
-    *(f.mean("payee", window, PROFILE) for window in ("24h", *LONG)),
-    *(f.largest("payee", window, PROFILE) for window in ("24h", "30d")),
-    f.deviation("payee", "30d", PROFILE),
-    *(f.amount_ratio("payee", window, PROFILE) for window in ("24h", "30d")),
-    f.amount_z("payee", "30d", PROFILE),
-    f.since_last("payee", PROFILE),
-    f.age("payee", PROFILE),
-    *(f.distinct("payee", "payer", window, FAN_IN) for window in ("1h", "24h", "7d")),
-    # payer and payee together
-    *(f.count("pair", window, NEW_PAYEE) for window in ("24h", "30d", "60d")),
-    *(f.total("pair", window, NEW_PAYEE) for window in ("24h", "30d")),
-    f.amount_ratio("pair", "60d", AMOUNT),
-    f.since_last("pair", NEW_PAYEE),
-    f.novelty("pair", 60, NEW_PAYEE),
-    # the device
-    *(f.count("device", window, DEVICE) for window in ("1h", "24h", "30d")),
-    *(f.total("device", window, DEVICE) for window in ("24h", "30d")),
-    f.since_last("device", DEVICE),
-    f.age("device", DEVICE),
-    f.novelty("device", 60, DEVICE),
-    f.distinct("device", "payer", "7d", DEVICE),
-    # reported frauds
-    *(f.reports("payee", "confirmed", window, PAYEE_RISK) for window in LONG),
-    *(f.reports("payee", "open", window, PAYEE_RISK) for window in ("7d", "30d")),
-    *(f.reported_share("payee", window, PAYEE_RISK) for window in LONG),
-    *(f.reports("payer", "confirmed", window, PAYER_RISK) for window in LONG),
-    *(f.reports("payer", "open", window, PAYER_RISK) for window in ("7d", "30d")),
-    f.reported_share("payer", "30d", PAYER_RISK),
-)
+_BY_FAMILY: dict[str, tuple[Feature, ...]] = {
+    "event": (
+        e.field("transaction_amount", "amount of this payment", "BRL", AMOUNT, lambda frame: frame.amount),
+        e.category("initiation", INITIATIONS, CHANNEL),
+        e.category("payee_key_type", KEY_TYPES, CHANNEL),
+        e.category("payer_person_type", PERSON_TYPES, CHANNEL),
+        e.category("payee_person_type", PERSON_TYPES, PROFILE),
+        e.field("same_institution", "1 if payer and payee share the ISPB", "flag", CHANNEL,
+                e.same_institution),
+        e.field("device_registered", "1 if the device is registered", "flag", DEVICE, e.device_registered),
+    ),
+    "calendar": (
+        e.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, e.local_hour),
+        e.field("local_weekday", "weekday in São Paulo, 0 is Monday", "day", TIME, e.local_weekday),
+        e.field("is_night", "1 from 20 h to 6 h in São Paulo", "flag", TIME, e.is_night),
+    ),
+    "payer_velocity": (
+        *(f.count("payer", window.name, VELOCITY) for window in ALL),
+        *(f.total("payer", window.name, VELOCITY) for window in ALL),
+    ),
+    "payee_velocity": (
+        *(f.count("payee", window.name, FAN_IN) for window in ALL),
+        *(f.total("payee", window.name, FAN_IN) for window in ALL),
+    ),
+    "pair_velocity": (
+        *(f.count("pair", window, NEW_PAYEE) for window in SHORT),
+        *(f.total("pair", window, NEW_PAYEE) for window in SHORT),
+    ),
+    "device_velocity": (
+        *(f.count("device", window, DEVICE) for window in SHORT),
+        *(f.total("device", window, DEVICE) for window in SHORT),
+    ),
+    "payee_key_velocity": (
+        *(f.count("payee_key", window, KEY) for window in SHORT),
+        *(f.total("payee_key", window, KEY) for window in SHORT),
+    ),
+    "payer_amounts": (
+        *(f.mean("payer", window, AMOUNT) for window in ("24h", "7d", "30d", "60d")),
+        *(f.largest("payer", window, AMOUNT) for window in ("24h", "30d")),
+        *(f.deviation("payer", window, AMOUNT) for window in ("7d", "30d", "60d")),
+        *(f.amount_ratio("payer", window, AMOUNT) for window in ("24h", "7d", "30d")),
+        *(f.amount_z("payer", window, AMOUNT) for window in ("7d", "30d", "60d")),
+        *(f.amount_to_largest("payer", window, AMOUNT) for window in ("24h", "30d")),
+        e.field("amount_share_of_balance", "this amount over the payer's balance before it, at most 1,000",
+                "ratio", AMOUNT, e.share_of_balance),
+    ),
+    "payee_amounts": (
+        *(f.mean("payee", window, PROFILE) for window in ("24h", "7d", "30d")),
+        *(f.largest("payee", window, PROFILE) for window in ("24h", "30d")),
+        f.deviation("payee", "30d", PROFILE),
+        *(f.amount_ratio("payee", window, PROFILE) for window in ("24h", "30d")),
+        f.amount_z("payee", "30d", PROFILE),
+        f.amount_ratio("pair", "30d", AMOUNT),
+    ),
+    "habit": (
+        *(f.night_share("payer", window, TIME) for window in ("30d", "60d")),
+    ),
+    "novelty": (
+        f.novelty("pair", 60, NEW_PAYEE),
+        f.novelty("device", 60, DEVICE),
+        f.novelty("payee_key", 60, KEY),
+        f.account_changed("payee_key", KEY),
+        f.since_last("payer", VELOCITY),
+        f.since_last("payee", PROFILE),
+        f.since_last("pair", NEW_PAYEE),
+        f.since_last("device", DEVICE),
+        f.since_last("payee_key", KEY),
+        f.age("payer", VELOCITY),
+        f.age("payee", PROFILE),
+        f.age("pair", NEW_PAYEE),
+        f.age("device", DEVICE),
+        f.age("payee_key", KEY),
+        e.field("payer_account_age_days", "days since the payer's account was opened", "days", VELOCITY,
+                e.days_since("payer_opened_at")),
+        e.field("payee_account_age_days", "days since the payee's account was opened", "days", PROFILE,
+                e.days_since("payee_opened_at")),
+    ),
+    "fan": (
+        *(f.distinct("payer", "payee", window, VELOCITY) for window in ("1h", "24h", "7d")),
+        *(f.distinct("payee", "payer", window, FAN_IN) for window in ("1h", "24h", "7d")),
+        f.newcomers("payee", "payer", "1h", FAN_IN),
+        f.distinct("device", "payer", "7d", DEVICE),
+    ),
+    "mule": (
+        *(f.total("inflow", window, MULE) for window in ("2h", "24h")),
+        f.drained("2h", MULE),
+        f.since_last("inflow", MULE),
+        *(f.total("outflow", window, MULE) for window in ("2h", "24h")),
+        *(f.passed_on(window, MULE) for window in ("2h", "24h")),
+    ),
+    "limits": (
+        f.limit_share("night_limit_share", "what the payer sent since 20 h local, this payment with it, over "
+                      "the night limit of R$ 1,000; 0 by day", Slot("payer", "sum", "20h"), e.NIGHT_LIMIT,
+                      e.is_night, LIMIT),
+        e.field("unregistered_device_limit_share", "this amount over the R$ 200 of an unregistered device; 0 "
+                "for a registered one", "ratio", LIMIT, e.unregistered_share),
+        f.limit_share("unregistered_device_day_share", "what this device sent since local midnight, this "
+                      "payment with it, over the R$ 1,000 of an unregistered one; 0 for a registered one",
+                      Slot("device", "sum", "midnight"), e.DEVICE_DAY_LIMIT, e.device_unregistered, LIMIT),
+        f.total("payer", "midnight", LIMIT),
+        f.same_amounts("payer", "24h", LIMIT),
+        f.under_limit("payer", "24h", LIMIT),
+    ),
+    "payee_reports": (
+        *(f.reports("payee", status, w, PAYEE_RISK) for status in ("open", "confirmed") for w in REPORTED),
+        *(f.reported_share("payee", window, PAYEE_RISK) for window in LONG),
+    ),
+    "payer_reports": (
+        *(f.reports("payer", status, w, PAYER_RISK) for status in ("open", "confirmed") for w in REPORTED),
+        f.reported_share("payer", "30d", PAYER_RISK),
+    ),
+    "device_reports": (
+        *(f.reports("device", status, w, DEVICE) for status in ("open", "confirmed") for w in REPORTED),
+    ),
+    "payee_key_reports": (
+        *(f.reports("payee_key", status, w, KEY) for status in ("open", "confirmed") for w in REPORTED),
+        f.reported_share("payee_key", "30d", KEY),
+    ),
+}  # fmt: skip
+
+FEATURES: tuple[Feature, ...] = tuple(x for family in _BY_FAMILY.values() for x in family)
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    family: tuple(feature.name for feature in features) for family, features in _BY_FAMILY.items()
+}
+"""Family → names; docs/ablation.md says what each is worth."""
 
 FEATURES_VERSION: str = hashlib.sha256(
     repr((REVISION, [(x.name, x.unit, x.needs) for x in FEATURES])).encode()

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from features.aggregates import Column, Feature, Frame
-from features.windows import HOUR
+from features.windows import DAY, HOUR, LOCAL_OFFSET, NIGHT_FROM, NIGHT_TO
 
-LOCAL_OFFSET = -3 * HOUR
-"""America/Sao_Paulo: UTC-3 all year since daylight saving ended (Decree 9.772/2019), before Pix began."""
+DEVICE_LIMIT, DEVICE_DAY_LIMIT, NIGHT_LIMIT = 200.0, 1000.0, 1000.0
+"""BRL: an unregistered device's limits a payment and a day (Resolução BCB 403/2024), and Pix's at night."""
 
 
 def field(name: str, meaning: str, unit: str, reason: str, read: Callable[[Frame], Column]) -> Feature:
@@ -41,7 +41,7 @@ def local_weekday(frame: Frame) -> Column:
 def is_night(frame: Frame) -> Column:
     """20 h to 6 h local: the hours of Pix's night limit."""
     hour = local_hour(frame)
-    return ((hour >= 20) | (hour < 6)).astype(np.float64)
+    return ((hour >= NIGHT_FROM) | (hour < NIGHT_TO)).astype(np.float64)
 
 
 def same_institution(frame: Frame) -> Column:
@@ -54,6 +54,24 @@ def same_institution(frame: Frame) -> Column:
 
 
 def device_registered(frame: Frame) -> Column:
-    return np.array(
-        [np.nan if t.device_registered is None else float(t.device_registered) for t in frame.transactions]
-    )
+    return frame.numbers("device_registered")
+
+
+def device_unregistered(frame: Frame) -> Column:
+    return 1.0 - device_registered(frame)
+
+
+def days_since(name: str) -> Callable[[Frame], Column]:
+    """Days from the time in the field `name` (an account's opening, say) to the payment, at least 0."""
+    return lambda frame: np.maximum(frame.time - frame.numbers(name), 0.0) / DAY
+
+
+def share_of_balance(frame: Frame) -> Column:
+    """At most 1,000: an overdrawn account's share says no more than that."""
+    balance = np.maximum(frame.numbers("payer_balance") / 100.0, 0.0)
+    return np.minimum(frame.amount / np.maximum(balance, 0.01), 1000.0)
+
+
+def unregistered_share(frame: Frame) -> Column:
+    """Amount over the R$ 200 that an unregistered device may pay at once; 0 for a registered one."""
+    return device_unregistered(frame) * (frame.amount / DEVICE_LIMIT)

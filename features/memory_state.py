@@ -5,27 +5,47 @@ for bit on every random sequence. Nothing is ever thrown away here: what a store
 the same rules (a tile behind its retention reads 0, an entity older than its retention was never seen).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from features.aggregates import COUNT_MAX, EXACT_MAX, UNKNOWN, Slot
-from features.catalog import ENTITIES, SLOTS
+from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
+from features.catalog import SLOTS
 from features.state import (
+    BINS,
     COUNTERPARTY_CAP,
     COUNTERPARTY_KEEP,
+    KEPT_AS,
+    NEWCOMER_AFTER,
+    PARTS,
+    RECENT_CAP,
+    RECENT_KEEP,
     RING_SIZE,
+    VIEWS,
     Answer,
     Behind,
     Entry,
     LogId,
     LogState,
+    Numbers,
     Span,
     Status,
 )
-from features.transaction import FraudReport, Transaction, content_hash, entity_key
-from features.windows import REPORT_DELAY, RETENTION, WINDOWS, Level
+from features.transaction import FraudReport, Transaction, content_hash, entity_key, names_part
+from features.windows import HOUR, LEVELS, MINUTE, REPORT_DELAY, RETENTION, WINDOWS, Level, at_night
+
+
+class Ask(NamedTuple):
+    """What is to be read, and of whom and what it is asked."""
+
+    slot: Slot
+    time: int
+    amount: int
+    other: int
+    """The counterparty of the payment at hand."""
 
 
 @dataclass
@@ -45,75 +65,119 @@ class Report:
 
 
 @dataclass
+class Ring:
+    """The payer's latest event ids with their contents; forgotten with the payer."""
+
+    newest: int = 0
+    ids: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def content(self, event_id: str) -> bytes | None:
+        return next((c for known, c in reversed(self.ids) if known == event_id), None)
+
+    def remember(self, event_id: str, content: bytes, time: int) -> None:
+        if self.newest and time - self.newest > RETENTION:
+            self.ids.clear()
+        self.newest = max(self.newest, time)
+        self.ids = [*self.ids, (event_id, content)][-RING_SIZE:]
+
+
+@dataclass
 class EntityHistory:
     """Every applied payment and report of one entity, and the values that DESIGN 5 defines on them."""
 
     payments: list[Payment] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
+    newest: int = 0
     newest_report: int = 0
-    ring: list[tuple[str, bytes]] = field(default_factory=list)
-
-    @property
-    def newest(self) -> int:
-        return max((p.time for p in self.payments), default=0)
 
     def never_seen(self, time: int) -> bool:
         return not self.payments or time - self.newest > RETENTION
 
-    def first(self) -> int:
+    def last(self, ask: Ask) -> float:
+        return UNKNOWN if self.never_seen(ask.time) else float(self.newest)
+
+    def first(self, ask: Ask) -> float:
         """The least applied time of the entity's present life: a gap longer than the retention ends one."""
+        if self.never_seen(ask.time):
+            return UNKNOWN
         times = sorted((p.time for p in self.payments), reverse=True)
         first = times[0]
         for time in times:
             if first - time > RETENTION:
                 break
             first = time
-        return first
+        return float(first)
 
-    def in_window(self, level: Level, low: int, high: int) -> list[Payment]:
+    def tiles(self, level: Level, low: int, high: int) -> list[Payment]:
+        """Payments in the tiles of (low, high] that are still kept."""
         return [
             p
             for p in self.payments
             if low < level.tile(p.time) <= high and level.keeps(level.tile(p.time), self.newest)
         ]
 
-    def distinct(self, time: int, length: int) -> int:
+    def windowed(self, ask: Ask) -> float:
+        window = WINDOWS[ask.slot.window]
+        payments = self.tiles(window.level, *window.bounds(ask.time, REPORT_DELAY if ask.slot.delayed else 0))
+        return _TILED[ask.slot.stat](
+            [p for p in payments if at_night(p.time)] if ask.slot.night else payments
+        )
+
+    def counterparties(self) -> list[tuple[int, int]]:
+        """(last time, counterparty), the latest first; at most COUNTERPARTY_CAP."""
         latest: dict[int, int] = {}
         for p in self.payments:
             latest[p.counterparty] = max(p.time, latest.get(p.counterparty, 0))
-        kept = sorted(
-            ((t, c) for c, t in latest.items() if t > self.newest - COUNTERPARTY_KEEP), reverse=True
-        )
-        return sum(t > time - length for t, _ in kept[:COUNTERPARTY_CAP])
+        kept = ((time, c) for c, time in latest.items() if time > self.newest - COUNTERPARTY_KEEP)
+        return sorted(kept, reverse=True)[:COUNTERPARTY_CAP]
 
-    def reported(self, status: str, time: int, length: int) -> int:
+    def distinct(self, ask: Ask) -> float:
+        after = ask.time - WINDOWS[ask.slot.window].length
+        return float(sum(time > after for time, _ in self.counterparties()))
+
+    def changed(self, ask: Ask) -> float:
+        if self.never_seen(ask.time):
+            return UNKNOWN
+        return float(self.counterparties()[0][1] != ask.other)
+
+    def newcomers(self, ask: Ask) -> float:
+        """Bins of the last hour's 5-minute tiles that are in none of the tiles of the 3 days before.
+
+        Before are the hours up to the one in which the last hour begins, and of that one the 5-minute
+        tiles.
+        """
+        fine, coarse = LEVELS[1], LEVELS[2]
+        low, high = WINDOWS["1h"].bounds(ask.time)
+        seam = low * fine.grain // coarse.grain
+        days = coarse.tile(ask.time - NEWCOMER_AFTER)
+        recent = self.tiles(fine, low, high)
+        before = self.tiles(fine, seam * (HOUR // (5 * MINUTE)) - 1, low) + self.tiles(coarse, days, seam - 1)
+        return float(len({_bin(p) for p in recent} - {_bin(p) for p in before}))
+
+    def recent(self, time: int) -> list[int]:
+        """Amounts of the payer's retained payments after `time`."""
+        kept = sorted((p.time, p.amount) for p in self.payments if p.time > self.newest - RECENT_KEEP)
+        return [amount for at, amount in kept[-RECENT_CAP:] if at > time]
+
+    def same(self, ask: Ask) -> float:
+        return float(self.recent(ask.time - WINDOWS[ask.slot.window].length).count(ask.amount))
+
+    def under(self, ask: Ask) -> float:
+        amounts = self.recent(ask.time - WINDOWS[ask.slot.window].length)
+        return float(sum(low <= amount <= high for amount in amounts for low, high in JUST_UNDER))
+
+    def reported(self, ask: Ask) -> float:
         kept_after = max(self.newest, self.newest_report) - RETENTION
-        times = [getattr(r, status) for r in self.reports.values() if r.final <= kept_after or not r.final]
-        return sum(t > max(kept_after, time - length) and 0 < t <= time for t in times)
-
-    def read(self, slot: Slot, time: int) -> float:
-        if slot.stat in ("last", "first"):
-            if self.never_seen(time):
-                return UNKNOWN
-            return float(self.newest if slot.stat == "last" else self.first())
-        window = WINDOWS[slot.window]
-        if slot.stat == "distinct":
-            return float(self.distinct(time, window.length))
-        if slot.stat in ("open", "confirmed"):
-            return float(self.reported(slot.stat, time, window.length))
-        low, high = window.bounds(time, REPORT_DELAY if slot.delayed else 0)
-        payments = self.in_window(window.level, low, high)
-        return _STATS[slot.stat](payments)
+        after = max(kept_after, ask.time - WINDOWS[ask.slot.window].length)
+        standing = (r for r in self.reports.values() if r.final <= kept_after or not r.final)
+        times = [getattr(report, ask.slot.stat) for report in standing]
+        return float(sum(time > after and 0 < time <= ask.time for time in times))
 
     def apply(self, time: int, amount: int, counterparty: int) -> None:
         """An event that is older than everything the entity still keeps reaches nothing."""
         if not self.payments or time >= self.newest - RETENTION:
             self.payments.append(Payment(time, amount, counterparty))
-
-    def remember(self, event_id: str, content: bytes, time: int) -> None:
-        if self.payments and time - self.newest > RETENTION:
-            self.ring.clear()
-        self.ring = [*self.ring, (event_id, content)][-RING_SIZE:]
+            self.newest = max(self.newest, time)
 
     def label(self, event: FraudReport) -> None:
         """The first OPEN and CONFIRMED and the last final time count; what fell behind is forgotten."""
@@ -133,44 +197,72 @@ class EntityHistory:
         self.reports[event.transaction_event_id] = report
 
 
+def _bin(payment: Payment) -> int:
+    return payment.counterparty % BINS
+
+
 def whole_reais(amount: int) -> int:
     """Rounded half up, so that squares agree with the mean on average."""
     return (amount + 50) // 100
 
 
-_STATS = {
+_TILED: dict[str, Callable[[list[Payment]], float]] = {
     "count": lambda payments: min(float(len(payments)), COUNT_MAX),
     "sum": lambda payments: min(float(sum(p.amount for p in payments)), EXACT_MAX),
     "squares": lambda payments: min(float(sum(whole_reais(p.amount) ** 2 for p in payments)), EXACT_MAX),
     "max": lambda payments: float(max((p.amount for p in payments), default=0)),
 }
 
+_READ: dict[str, Callable[[EntityHistory, Ask], float]] = {
+    "last": EntityHistory.last,
+    "first": EntityHistory.first,
+    "distinct": EntityHistory.distinct,
+    "changed": EntityHistory.changed,
+    "newcomers": EntityHistory.newcomers,
+    "same": EntityHistory.same,
+    "under": EntityHistory.under,
+    "open": EntityHistory.reported,
+    "confirmed": EntityHistory.reported,
+    **dict.fromkeys(_TILED, EntityHistory.windowed),
+}
+
+_PART_OF = {view: part for part, views in VIEWS.items() for view in views}
+
 
 @dataclass
 class MemoryLog:
     floor: int = 0
     next: int = 0
-    stored: dict[int, tuple[Status, list[float], str]] = field(default_factory=dict)
+    stored: dict[int, tuple[Status, list[float], Numbers, str]] = field(default_factory=dict)
 
 
 class MemoryState:
-    """The State contract over plain Python values."""
+    """The State contract over plain Python values, on one shard.
 
-    def __init__(self) -> None:
+    `only`: the ids (`entity_key`) of entities to keep; others read as never seen. Repeats are told for all.
+    """
+
+    def __init__(self, only: Container[bytes] | None = None) -> None:
         self.entities: dict[tuple[str, bytes], EntityHistory] = {}
+        self.rings: dict[bytes, Ring] = {}
         self.logs: dict[LogId, MemoryLog] = {}
+        self.number = 0
+        self._only, self._group = only, ""
 
     async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
-        self._refuse_if_behind(spans)
+        if any(self._next(span) < span.start for span in spans):
+            raise Behind
         logs = [self.logs.setdefault(span.log, MemoryLog()) for span in spans]
         for span, log in zip(spans, logs, strict=True):
-            floor = span.floor if not span.healing else 0
-            log.floor, log.next = max(log.floor, floor), max(log.next, floor)
+            log.next = self._next(span)
+            if not span.healing:
+                log.floor = max(log.floor, span.floor)
             log.stored = {offset: s for offset, s in log.stored.items() if offset >= log.floor}
-        statuses, rows, decided_by = [], [], {}
+        statuses, rows, sequences, decided_by = [], [], [], {}
         for i, entry in enumerate(entries):
-            status, row, by = self._entry(logs[entry.span], spans[entry.span], entry, versions)
+            status, row, numbers, by = self._entry(logs[entry.span], spans[entry.span], entry, versions)
             statuses.append(status)
+            sequences.append(numbers)
             if isinstance(entry.event, Transaction):
                 rows.append(row)
                 if status == Status.STORED:
@@ -180,68 +272,96 @@ class MemoryState:
             if span.healing:
                 log.floor = max(log.floor, span.stop)
         slots = np.array(rows, dtype=np.float64).reshape(len(rows), len(SLOTS))
-        return Answer(np.array(statuses, dtype=np.uint8), slots, decided_by)
+        return Answer(np.array(statuses, dtype=np.uint8), slots, sequences, decided_by)
+
+    async def read(self, transactions: Sequence[Transaction]) -> NDArray[np.float64]:
+        rows = [self._row(transaction) for transaction in transactions]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(SLOTS))
 
     async def log_states(self, logs: Sequence[LogId]) -> list[LogState | None]:
         found = [self.logs.get(log) for log in logs]
         return [LogState(log.floor, log.next) if log else None for log in found]
 
+    async def claim(self, group: str) -> str:
+        self._group = self._group or group
+        return self._group
+
     async def close(self) -> None:
         return None
 
-    def _refuse_if_behind(self, spans: Sequence[Span]) -> None:
-        behind = {}
-        for span in spans:
-            log = self.logs.get(span.log, MemoryLog())
-            if not span.healing and max(log.next, 0) < span.start:
-                behind[span.log] = LogState(log.floor, log.next)
-        if behind:
-            raise Behind(behind)
+    def _next(self, span: Span) -> int:
+        """Where the log stands. A healing span's floor is the log's first offset, a normal one's is
+        committed: neither misses what lies below, but only healing may begin there."""
+        known = self.logs.get(span.log, MemoryLog()).next
+        if span.healing or known >= span.start:
+            return max(known, span.floor)
+        return known
 
     def _entry(
         self, log: MemoryLog, span: Span, entry: Entry, versions: str
-    ) -> tuple[Status, list[float], str]:
+    ) -> tuple[Status, list[float], Numbers, str]:
         nothing = [0.0] * len(SLOTS)
         if entry.offset < log.floor:
-            return Status.STALE, nothing, ""
+            return Status.STALE, nothing, (), ""
         if entry.offset < log.next:
-            if isinstance(entry.event, FraudReport):
-                return Status.STORED, nothing, ""
-            stored = log.stored.get(entry.offset, (Status.STALE, nothing, ""))
-            return (Status.STORED if stored[0] == Status.APPLIED else stored[0]), *stored[1:]
+            status, row, numbers, by = log.stored.get(entry.offset, (Status.STALE, nothing, (), ""))
+            return (Status.STORED if status == Status.APPLIED else status), row, numbers, by
         if isinstance(entry.event, FraudReport):
             self._label(entry.event)
-            return Status.APPLIED, nothing, ""
-        status, row = self._transaction(entry.event, entry.replay)
+            status, row = Status.APPLIED, nothing
+        else:
+            status, row = self._transaction(entry.event, entry.replay)
+        numbers = self._numbered() if status == Status.APPLIED else ()
         if not span.healing:
-            log.stored[entry.offset] = (status, row, versions)
-        return status, row, ""
+            log.stored[entry.offset] = (status, row, numbers, versions)
+        return status, row, numbers, ""
+
+    def _numbered(self) -> Numbers:
+        self.number += 1
+        return ((0, self.number),)
 
     def _transaction(self, t: Transaction, replay: bool) -> tuple[Status, list[float]]:
-        payer, content = self._history("payer", t), content_hash(t)
-        known = next((c for event_id, c in reversed(payer.ring) if event_id == t.event_id), None)
+        ring = self.rings.setdefault(entity_key("payer", t), Ring())
+        content, known = content_hash(t), ring.content(t.event_id)
         if known is not None and known != content:
             return Status.REUSED, [0.0] * len(SLOTS)
         if known is not None and not replay:
             return Status.REPEAT, [0.0] * len(SLOTS)
-        row = [self._read(slot, t) for slot in SLOTS]
+        row = self._row(t)
         if known is not None:
             return Status.REPLAYED, row
-        payer.remember(t.event_id, content, t.occurred_at)
-        for entity in ENTITIES:
-            if entity != "device" or t.device_id is not None:
-                other = int.from_bytes(entity_key("payee" if entity == "payer" else "payer", t)[:6], "little")
-                self._history(entity, t).apply(t.occurred_at, t.amount, other)
+        ring.remember(t.event_id, content, t.occurred_at)
+        for entity in (*PARTS, "pair"):
+            if history := self._history(entity, t):
+                history.apply(t.occurred_at, t.amount, _counterparty(entity, t))
         return Status.APPLIED, row
 
+    def _row(self, t: Transaction) -> list[float]:
+        return [self._read(slot, t) for slot in SLOTS]
+
     def _read(self, slot: Slot, t: Transaction) -> float:
-        if slot.entity == "device" and t.device_id is None:
+        if not names_part(_PART_OF[slot.entity], t):
             return UNKNOWN
-        return self._history(slot.entity, t).read(slot, t.occurred_at)
+        history = self._history(slot.entity, t) or EntityHistory()
+        return _READ[slot.stat](history, Ask(slot, t.occurred_at, t.amount, _counterparty(slot.entity, t)))
 
     def _label(self, report: FraudReport) -> None:
-        self._history("payer", report).label(report)
-        self._history("payee", report).label(report)
+        for entity in PARTS:
+            if history := self._history(entity, report):
+                history.label(report)
 
-    def _history(self, entity: str, event: Transaction | FraudReport) -> EntityHistory:
-        return self.entities.setdefault((entity, entity_key(entity, event)), EntityHistory())
+    def _history(self, entity: str, event: Transaction | FraudReport) -> EntityHistory | None:
+        """None for what the event does not name, or `only` leaves out."""
+        if not names_part(_PART_OF[entity], event):
+            return None
+        account = {"inflow": "payer", "outflow": "payee"}.get(entity, entity)
+        key = entity_key(account, event)
+        if self._only is not None and key not in self._only:
+            return None
+        return self.entities.setdefault((KEPT_AS.get(entity, entity), key), EntityHistory())
+
+
+def _counterparty(entity: str, t: Transaction) -> int:
+    """Six bytes of the other account: the payee of a payer and of a key, the payer of all else."""
+    other = "payee" if entity in ("payer", "payee_key") else "payer"
+    return int.from_bytes(entity_key(other, t)[:6], "little")

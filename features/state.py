@@ -31,6 +31,20 @@ from features.errors import VigiaError
 from features.transaction import FraudReport, Transaction
 from features.windows import DAY
 
+PARTS = ("payer", "payee", "device", "payee_key")
+"""What an event may be about; a part's entities lie on one shard, that of the part's id."""
+
+VIEWS = {
+    "payer": ("payer", "pair", "inflow"),
+    "payee": ("payee", "outflow"),
+    "device": ("device",),
+    "payee_key": ("payee_key",),
+}
+"""Part → the entities whose numbers it answers (`catalog.ENTITIES`)."""
+
+KEPT_AS = {"inflow": "payee", "outflow": "payer"}
+"""An account's other side is no entity of its own: it is read from what is kept of the account there."""
+
 RING_SIZE = 32
 """Event ids that a payer remembers to tell a repeat; beyond them a repeat counts as new."""
 
@@ -39,6 +53,19 @@ COUNTERPARTY_CAP = 64
 
 COUNTERPARTY_KEEP = 7 * DAY
 """Counterparties are kept this long behind the entity's newest event time: the longest distinct count."""
+
+
+RECENT_CAP = 32
+"""Latest payments whose amounts a payer retains; counts of like amounts saturate here."""
+
+RECENT_KEEP = DAY
+"""They are kept this long behind the payer's newest event time."""
+
+BINS = 64
+"""Counterparties are told apart by their hash modulo this, where newcomers are counted."""
+
+NEWCOMER_AFTER = 3 * DAY
+"""Whoever was not there in these days before is a newcomer."""
 
 
 class StateError(VigiaError):
@@ -149,13 +176,20 @@ class State(Protocol):
         ...
 
     async def read(self, transactions: Sequence[Transaction]) -> NDArray[np.float64]:
-        """(transactions, catalog.SLOTS): the windows as they stand, at each one's time. Nothing is applied."""
+        """(transactions, catalog.SLOTS): the windows as they stand at each one's time; applies nothing."""
         ...
 
     async def log_states(self, logs: Sequence[LogId]) -> list[LogState | None]:
         """Where each log stands on the shard that is least far; None for one that no shard knows.
 
         A log that some shards know and others lost stands at 0.
+        """
+        ...
+
+    async def claim(self, group: str) -> str:
+        """The consumer group that this state belongs to: the first that asked, since it was empty.
+
+        Entities carry no group: another one would find its events applied already.
         """
         ...
 

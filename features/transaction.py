@@ -49,7 +49,7 @@ class Transaction(NamedTuple):
     device_id: str | None = None
     device_registered: bool | None = None
     direction: str | None = None
-    # DICT's statistics of the payee's key, as the sender looked them up; counts over 90 days, 12 and 60 months
+    # DICT's statistics of the payee's key as the sender looked them up: counts over 90 days, 12 and 60 months
     dict_updated_at: int | None = None
     dict_settlements_d90: int | None = None
     dict_settlements_m12: int | None = None
@@ -110,3 +110,10 @@ def entity_key(entity: str, event: Transaction | FraudReport) -> bytes:
     if entity == "pair":
         return digest(event.payer_ispb, event.payer_account, event.payee_ispb, event.payee_account)
     return digest(event.device_id if entity == "device" else event.payee_key)
+
+
+def names_part(part: str, event: Transaction | FraudReport) -> bool:
+    """Whether the event is about a payer, payee, device or payee key at all; both accounts always are."""
+    if part == "device":
+        return event.device_id is not None
+    return part != "payee_key" or event.payee_key is not None

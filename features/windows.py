@@ -2,6 +2,9 @@
 
 With granularity g a tile's index is floor(t / g). A window of length W at event time t is the sum
 over the tiles with index in (floor((t - W) / g), floor(t / g)]. All times are integer milliseconds.
+
+`midnight` and `20h` are windows that begin at a local hour, the last one at or before t; São Paulo is
+UTC-3 all year, so that its hours are tiles too.
 """
 
 from dataclasses import dataclass
@@ -13,6 +16,12 @@ DAY = 24 * HOUR
 
 RETENTION = 75 * DAY
 """An entity whose newest event is older than this reads as never seen; reports are kept as long."""
+
+LOCAL_OFFSET = -3 * HOUR
+"""America/Sao_Paulo: UTC-3 all year since daylight saving ended (Decree 9.772/2019), before Pix began."""
+
+NIGHT_FROM, NIGHT_TO = 20, 6
+"""Local hours of Pix's night, [20 h, 6 h)."""
 
 REPORT_DELAY = 7 * DAY
 """A delayed window ends this long before the transaction: reports of its payments had time to arrive."""
@@ -47,10 +56,16 @@ class Window:
 
     name: str
     length: int
+    """The longest it can be, in ms."""
     level: Level
+    since: int | None = None
+    """The UTC time of day, in ms, at which it begins; None: it is as long as `length`."""
 
     def bounds(self, time: int, shift: int = 0) -> tuple[int, int]:
         """(low, high]: the tile indexes that this window sums at `time`, moved back by `shift` ms."""
+        if self.since is not None:
+            begin = (time - self.since) // DAY * DAY + self.since
+            return self.level.tile(begin) - 1, self.level.tile(time)
         return self.level.tile(time - shift - self.length), self.level.tile(time - shift)
 
 
@@ -67,5 +82,17 @@ WINDOWS = {
         Window("14d", 14 * DAY, LEVELS[3]),
         Window("30d", 30 * DAY, LEVELS[3]),
         Window("60d", 60 * DAY, LEVELS[3]),
+        Window("midnight", DAY, LEVELS[2], since=-LOCAL_OFFSET),
+        Window("20h", DAY, LEVELS[2], since=NIGHT_FROM * HOUR - LOCAL_OFFSET),
     )
 }
+
+
+def local_hour(time: int) -> int:
+    """Hour of the day in São Paulo, 0-23."""
+    return (time + LOCAL_OFFSET) // HOUR % 24
+
+
+def at_night(time: int) -> bool:
+    """Whether Pix's night limit holds: 20 h to 6 h local."""
+    return not NIGHT_TO <= local_hour(time) < NIGHT_FROM
