@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
-
+from features.catalog import SLOTS
 from features.memory_state import MemoryState
 from features.state import Entry, LogId, Span
 from features.transaction import Transaction
@@ -15,7 +13,19 @@ from stream.audit.sample import Entity, Sample, names
 from stream.pipeline import Record
 
 _BATCH = 1000
+_NOTHING = [0.0] * len(SLOTS)
 _HISTORY = LogId("history", "history", "", 0)
+
+
+class Histories(MemoryState):
+    """Computes no windows for what it applies: by brute force that is quadratic in a busy entity's events."""
+
+    def _row(self, _: Transaction) -> list[float]:
+        return _NOTHING
+
+    def windows(self, transaction: Transaction, columns: Sequence[int]) -> list[float]:
+        """These columns of its row of slots, at its time."""
+        return [self._read(SLOTS[column], transaction) for column in columns]
 
 
 class Recount:
@@ -28,7 +38,7 @@ class Recount:
         self, logs: Mapping[Place, LogId], first: Offsets, size: int, seed: int, ids: Iterable[bytes] = ()
     ) -> None:
         self._sample = Sample(size, seed)
-        self._oracle = MemoryState(only=self._sample)
+        self._oracle = Histories(only=self._sample)
         self._replay = Replay(self._oracle, logs, first)
         self._meet = self._sample.meet
         self.unexplained = set(ids)
@@ -62,17 +72,17 @@ class Recount:
 
     def explain(self, batch: Iterable[Read]) -> set[bytes]:
         """Ids that these records name, though they are not taken in yet."""
-        ids = {name.id for _, event in batch if event is not None for name in names(event)}
+        ids = {name.id for _, event in batch if event is not None for name in names(event).values()}
         self.unexplained -= ids
         return ids
 
-    async def windows(self, transactions: Sequence[Transaction]) -> NDArray[np.float64]:
-        """(transactions, SLOTS); true of the sample's entities only."""
-        return await self._oracle.read(transactions)
+    def windows(self, transaction: Transaction, columns: Sequence[int]) -> list[float]:
+        """What the state should answer in these columns; they are to be of the sample's entities."""
+        return self._oracle.windows(transaction, columns)
 
     def _look_at(self, events: Sequence[Event]) -> None:
         self.events += len(events)
         for event in events:
             found = names(event)
             self._meet(event, found)
-            self.unexplained.difference_update(name.id for name in found)
+            self.unexplained.difference_update(name.id for name in found.values())

@@ -8,14 +8,16 @@ history can be kept from there on, though nobody knew the log before.
 import heapq
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from features.transaction import FraudReport, Transaction, entity_key
+from features.transaction import FraudReport, Transaction, entity_key, names_part
 
-KINDS = ("payer", "payee", "pair", "device", "payee_key")
-"""An account is of two kinds: as it pays and as it is paid."""
+KINDS = ("account", "pair", "device", "payee_key")
+
+ROLES = {"payer": "account", "payee": "account", "pair": "pair", "device": "device", "payee_key": "payee_key"}
+"""Role in an event → kind of entity: an account pays and is paid, and both are kept of it."""
 
 _LAST = 2
 
@@ -27,21 +29,26 @@ class Name(NamedTuple):
 
 @dataclass
 class Entity:
-    """`last`: the newest payments of the log that touch it (or what a report says of one), oldest first."""
+    """`last`: by role, the newest payments of the log that name it so (or what a report says of one), oldest
+    first."""
 
     name: Name
-    last: deque[Transaction] = field(default_factory=lambda: deque(maxlen=_LAST))
+    last: dict[str, deque[Transaction]] = field(default_factory=dict)
+
+    def touch(self, role: str, event: Transaction | FraudReport) -> None:
+        payments = self.last.setdefault(role, deque(maxlen=_LAST))
+        if isinstance(event, Transaction):
+            payments.append(event)
+        elif not payments:
+            payments.append(_reported(event))
 
 
-def names(event: Transaction | FraudReport) -> list[Name]:
-    """Every entity that an event changes."""
-    absent = {kind for kind in ("device", "payee_key") if getattr(event, _FIELD[kind]) is None}
+def names(event: Transaction | FraudReport) -> dict[str, Name]:
+    """Role → the entity that the event changes in it."""
+    roles = [role for role in ROLES if role == "pair" or names_part(role, event)]
     if isinstance(event, FraudReport):
-        absent.add("pair")
-    return [Name(kind, entity_key(kind, event)) for kind in KINDS if kind not in absent]
-
-
-_FIELD = {"device": "device_id", "payee_key": "payee_key"}
+        roles.remove("pair")
+    return {role: Name(ROLES[role], entity_key(role, event)) for role in roles}
 
 
 class Sample:
@@ -58,19 +65,18 @@ class Sample:
     def __contains__(self, id_: object) -> bool:
         return id_ in self._ids
 
-    def meet(self, event: Transaction | FraudReport, found: Iterable[Name]) -> None:
+    def meet(self, event: Transaction | FraudReport, found: Mapping[str, Name]) -> None:
         """Take in the entities of an event that belong to the sample as it is now."""
-        for name in found:
+        for name in found.values():
             if name not in self._entities:
                 self._offer(name)
-            if entity := self._entities.get(name):
-                _touch(entity, event)
+        self.follow(event, found)
 
-    def follow(self, event: Transaction | FraudReport, found: Iterable[Name]) -> None:
+    def follow(self, event: Transaction | FraudReport, found: Mapping[str, Name]) -> None:
         """As `meet`, when the sample is settled: nothing is added."""
-        for name in found:
+        for role, name in found.items():
             if entity := self._entities.get(name):
-                _touch(entity, event)
+                entity.touch(role, event)
 
     def chosen(self, n: int) -> list[Entity]:
         """`n` of them, as evenly over the kinds as the log allows."""
@@ -100,13 +106,6 @@ class Sample:
         self._ids[name.id] -= 1
         if not self._ids[name.id]:
             del self._ids[name.id]
-
-
-def _touch(entity: Entity, event: Transaction | FraudReport) -> None:
-    if isinstance(event, Transaction):
-        entity.last.append(event)
-    elif not entity.last:
-        entity.last.append(_reported(event))
 
 
 def _reported(report: FraudReport) -> Transaction:

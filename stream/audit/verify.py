@@ -25,23 +25,25 @@ from features.windows import DAY, HOUR
 from stream.audit.inputs import Inputs, Offsets, Place
 from stream.audit.recount import Recount
 from stream.audit.replay import Event, read
-from stream.audit.sample import Entity
+from stream.audit.sample import ROLES, Entity, Name
+from stream.pipeline import Record
 
 LATER = (0, 1, HOUR, DAY)
 """ms after an entity's newest payment at which its windows are read; an older one's at its own time."""
 
-SIDES = {"payer": ("payer", "inflow"), "payee": ("payee", "outflow")}
-"""Of an account both sides are read, whichever it was sampled for."""
+VIEWS = {"payer": ("payer", "inflow"), "payee": ("payee", "outflow")}
+"""What is read of an account in a role; of anything else, itself."""
 
 _READ, _SHOWN, _PAUSE = 500, 10, 0.05
 
 Progress = Callable[[int, int], None]
+Probe = tuple[str, Transaction]
+"""A role and a payment that names an entity in it."""
 
 
 class Difference(NamedTuple):
-    """A value that the state and the oracle tell differently. `entity` is a hash, never an account."""
+    """A value that the two tell differently. `entity`: its kind and hash, never an account."""
 
-    kind: str
     entity: str
     slot: str
     time: int
@@ -119,14 +121,15 @@ class _Verifier:
         self._whole = not any(self._first.values())
         self.recount = Recount(inputs.logs, self._first, question.size, question.seed, question.ids)
         self.report = Verification(keys=len(question.ids))
+        self._columns = {role: _columns(role, self._whole) for role in ROLES}
 
     async def run(self) -> Verification:
         await self._advance()
         deadline = time.monotonic() + self._question.wait
         while self.report.missing and time.monotonic() < deadline:
             await self._again()
-        left = self.recount.settle(self._question.size) if not self.report.missing else []
-        left = await self._compare(left)
+        left = await self._compare([] if self.report.missing else self.recount.settle(self._question.size))
+        deadline = time.monotonic() + self._question.wait
         while left and time.monotonic() < deadline:
             await self._again()
             left = await self._compare(left)
@@ -148,11 +151,14 @@ class _Verifier:
         committed = {place: extent.committed for place, extent in self._inputs.extents().items()}
         stands = await self._stands()
         self.report.missing = sum(max(0, committed[place] - at) for place, at in stands.items())
+        self._refuse_loss(stands)
         position = self.recount.position
-        if any(stands[place] < at for place, at in position.items()):
-            raise VigiaError("the state lost events while it was verified: verify it again once it is healed")
         records = self._inputs.records(position, stands)
         await self.recount.take(self._told(records, position, stands), stands)
+
+    def _refuse_loss(self, stands: Offsets) -> None:
+        if any(stands[place] < at for place, at in self.recount.position.items()):
+            raise VigiaError("the state lost events while it was verified: verify it again once it is healed")
 
     async def _stands(self) -> dict[Place, int]:
         """The offset of each log below which every shard has applied all."""
@@ -171,47 +177,41 @@ class _Verifier:
     async def _compare(self, entities: list[Entity]) -> list[Entity]:
         """Ask for these entities; those that moved meanwhile are left."""
         probes = {entity.name: list(_probes(entity)) for entity in entities}
-        answers = await self._read([probe for asked in probes.values() for probe in asked])
-        position = self.recount.position
+        answers = iter(await self._read([probe for asked in probes.values() for _, probe in asked]))
         farthest = await self._farthest()
-        if any(farthest[place] < at for place, at in position.items()):
-            raise VigiaError("the state lost events while it was verified: verify it again once it is healed")
-        moved = self.recount.explain(read(self._inputs.records(position, farthest)))
-        rows = iter(answers)
+        self._refuse_loss(farthest)
+        moved = self.recount.explain(read(self._inputs.records(self.recount.position, farthest)))
         for entity in entities:
             asked = probes[entity.name]
-            answered = np.array(list(islice(rows, len(asked))))
+            answered = np.array(list(islice(answers, len(asked))))
             if entity.name.id not in moved:
-                self._judge(entity, asked, answered, await self.recount.windows(asked))
+                self._judge(entity.name, asked, answered)
         return [entity for entity in entities if entity.name.id in moved]
 
     async def _read(self, probes: Sequence[Transaction]) -> NDArray[np.float64]:
         parts = [await self._state.read(probes[i : i + _READ]) for i in range(0, len(probes), _READ)]
         return np.concatenate(parts) if parts else np.empty((0, len(SLOTS)))
 
-    def _judge(
-        self,
-        entity: Entity,
-        asked: Sequence[Transaction],
-        state: NDArray[np.float64],
-        oracle: NDArray[np.float64],
-    ) -> None:
-        report, columns = self.report, _columns(entity.name.kind, self._whole)
-        report.entities[entity.name.kind] += 1
-        report.values += len(asked) * len(columns)
-        other = state[:, columns].view(np.uint64) != oracle[:, columns].view(np.uint64)
-        report.differences += int(other.sum())
-        report.differing += bool(other.any())
-        for row, column in np.argwhere(other)[: _SHOWN - len(report.first)].tolist():
-            at = columns[column]
-            report.first.append(
-                Difference(
-                    entity.name.kind, entity.name.id.hex(), slot_name(SLOTS[at]), asked[row].occurred_at,
-                    float(state[row, at]), float(oracle[row, at]),
-                )
-            )  # fmt: skip
+    def _judge(self, name: Name, asked: Sequence[Probe], state: NDArray[np.float64]) -> None:
+        self.report.entities[name.kind] += 1
+        differing = False
+        for (role, payment), row in zip(asked, state, strict=True):
+            columns = self._columns[role]
+            oracle = np.array(self.recount.windows(payment, columns))
+            self.report.values += len(columns)
+            other = row[columns].view(np.uint64) != oracle.view(np.uint64)
+            for i in np.flatnonzero(other).tolist():
+                differing = True
+                self._tell(name, payment, columns[i], float(row[columns[i]]), float(oracle[i]))
+        self.report.differing += differing
 
-    def _told(self, records: Iterator[object], start: Offsets, stop: Offsets) -> Iterator[object]:
+    def _tell(self, name: Name, payment: Transaction, column: int, state: float, oracle: float) -> None:
+        self.report.differences += 1
+        if len(self.report.first) < _SHOWN:
+            whose, slot = f"{name.kind} {name.id.hex()}", slot_name(SLOTS[column])
+            self.report.first.append(Difference(whose, slot, payment.occurred_at, state, oracle))
+
+    def _told(self, records: Iterator[Record], start: Offsets, stop: Offsets) -> Iterator[Record]:
         """The same records, with progress told now and then."""
         size = sum(stop.values()) - sum(start.values())
         for done, record in enumerate(records):
@@ -221,17 +221,18 @@ class _Verifier:
         self._progress(size, size)
 
 
-def _probes(entity: Entity) -> Iterator[Transaction]:
-    *older, newest = entity.last
-    yield from older
-    for later in LATER:
-        yield newest._replace(occurred_at=newest.occurred_at + later)
+def _probes(entity: Entity) -> Iterator[Probe]:
+    for role, (*older, newest) in entity.last.items():
+        for payment in older:
+            yield role, payment
+        for later in LATER:
+            yield role, newest._replace(occurred_at=newest.occurred_at + later)
 
 
-def _columns(kind: str, whole: bool) -> list[int]:
-    """What tells of a kind. Of a log whose beginning was deleted, nobody can tell when an entity began."""
-    sides = SIDES.get(kind, (kind,))
-    return [i for i, slot in enumerate(SLOTS) if slot.entity in sides and (whole or slot.stat != "first")]
+def _columns(role: str, whole: bool) -> list[int]:
+    """What tells of a role. Of a log whose beginning was deleted, nobody can tell when an entity began."""
+    views = VIEWS.get(role, (role,))
+    return [i for i, slot in enumerate(SLOTS) if slot.entity in views and (whole or slot.stat != "first")]
 
 
 def slot_name(slot: Slot) -> str:
