@@ -496,10 +496,10 @@ def test_a_loss_of_another_s_events_is_noticed(redis_flushed: str) -> None:
         mine, other = await RedisState.connect(redis_flushed), await RedisState.connect(redis_flushed)
         await call(mine, [pay(0)])
         with redis.Redis.from_url(redis_flushed) as client:
-            snapshot = {key: client.dump(key) for key in client.keys()}
+            snapshot = {key: client.dump(key) for key in client.keys("*")}
             await call(other, [pay(1, payer_account="a-2")], log=OTHER)
             await call(mine, [pay(2)], 1)
-            snapshot |= {key: client.dump(key) for key in client.keys() if b"log:" in key}
+            snapshot |= {key: client.dump(key) for key in client.keys("*") if b"log:" in key}
             client.flushall()
             for key, value in snapshot.items():
                 client.restore(key, 0, value)
@@ -523,7 +523,7 @@ def test_rings_tell_a_heal_what_was_a_repeat(redis_flushed: str) -> None:
         asked = [pay(9, payer_account="a-2", device_id=None)]
         whole = await state.read(asked)
         with redis.Redis.from_url(redis_flushed) as client:
-            (payee,) = [key for key in client.keys("*:payee:*")]
+            (payee,) = client.keys("*:payee:*")
             lost = payee.split(b"}")[0]
             client.delete(*client.keys(lost.decode() + "}*"))
         assert (await state.read(asked)).tobytes() != whole.tobytes()
