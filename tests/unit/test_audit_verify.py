@@ -116,7 +116,9 @@ def test_a_state_that_read_all_is_sound() -> None:
 def test_one_lost_payment_and_one_lost_report_are_found() -> None:
     inputs = ListInputs(newest(15))
     for place in PLACES:
-        state = asyncio.run(fed(inputs, without=[inputs.records_of[place][-3]]))
+        # A report that was still open and is withdrawn later is rightly missed by nobody.
+        telling = [r for r in inputs.records_of[place] if place[0] == "transactions" or b"CONFIRMED" in r.value]
+        state = asyncio.run(fed(inputs, without=telling[-1:]))
         report = check(inputs, state, Question(10**6))
         assert not report.sound
         assert 2 <= report.differing <= 5, "the entities of one event"
@@ -179,7 +181,7 @@ def test_a_state_that_moves_is_compared_where_it_stands_still(shards: int) -> No
     state = Moving(asyncio.run(fed(inputs, to=part)), inputs, dict(part))
     report = check(inputs, state, Question(10**6, shards=shards))
     assert report.sound
-    assert report.events == 60
+    assert sum(part.values()) < report.events <= 60
 
 
 def test_what_never_stands_still_is_said() -> None:
