@@ -1,55 +1,76 @@
--- One call: read each transaction's windows, then apply it, in order; all writes come last, so that a
--- call that fails anywhere has changed nothing. redis_state.py puts the plan (generated from the catalog)
--- in front of this text; docs/adr/0003 gives the layout and what it costs.
+-- One call on one shard: read each transaction's windows, then apply it, in order; all writes come last, so
+-- that a call that fails anywhere has changed nothing. redis_plan.py puts the plan (generated from the
+-- catalog) in front of this text; docs/adr/0003 gives the layout and what it costs.
 --
--- KEYS    one log each span
--- ARGV    key prefix, spans, entries, versions, TTL in seconds
--- answer  {0, statuses, rows, {index, versions, ...}} or {1, {span, floor, next, ...}} when behind
+-- KEYS    the shard's counter, then one log each span
+-- ARGV    key prefix, spans, entries, versions, TTL in seconds, the number that a new life of the shard
+--         begins at, the greatest number that the caller saw
+-- answer  {0, number, statuses, numbers, {rows of each part}, {index, versions, ...}} or {1} when behind
 --
--- An entity is one packed value: header, tiles of each level, counterparties, reports, ring. A tile keeps
--- running totals from the entity's first tile on, so that a window is one subtraction, however long.
+-- An entity is one packed value: header, tiles of each level, counterparties, reports, latest payments. A
+-- tile keeps running totals from the entity's first tile on, so that a window is one subtraction, however
+-- long. A ring (a payer's latest event ids) is a value of its own: over many shards it is asked alone.
 
 local sp, su = struct.pack, struct.unpack
-local sub, find, rep, floor, max = string.sub, string.find, string.rep, math.floor, math.max
+local sub, find, rep, floor, max, byte = string.sub, string.find, string.rep, math.floor, math.max, string.byte
+local bor, band, lshift, bnot = bit.bor, bit.band, bit.lshift, bit.bnot
 local WIDE = 2 ^ 48 -- totals are pairs (low 48 bits, the rest): exact where a double alone would round
-local HEAD, HEAD_SIZE = '<I6I6I6I6I6I2I2I2I2I2I2I1', 43
+local NARROW_COUNT, NARROW_SUM = 2 ^ 24, 2 ^ 40 -- beyond these a level's tiles are written wide
 local CP, CP_SIZE = '<I6I6', 12 -- last time, counterparty
 local REPORT, REPORT_SIZE = '<c8I6I6I6', 26 -- transaction, first OPEN, first CONFIRMED, last final
-local RING_ID, RING_ENTRY = 8, 16 -- hash of id, hash of content
-local ENTRY, ENTRY_SIZE = '<I1I2I8I8I8c8c8c12c12c12c12', 91
+local RECENT, RECENT_SIZE = '<I6I5', 11 -- time, amount
+local RING_HEAD, RING_ID, RING_ENTRY = 6, 8, 16 -- newest time; then each: hash of id, hash of content
+local ENTRY, ENTRY_SIZE = '<I1I1I2I8I8I8c8c8c12c12c12c12c12', 104
 local BIAS = 1000 -- added to each stored maximum: see `largest`
-local NONE = rep('\0', 12)
+local HOUR = 3600000
 local APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = 0, 1, 2, 3, 4, 5
-local ROW, ROW_SIZE = '<' .. rep('d', SLOTS), 8 * SLOTS
-local NO_ROW = rep('\0', ROW_SIZE)
+local PART_BITS, ASK_RING, READ_ONLY = { 1, 2, 4, 8 }, 16, 32
+
+for _, part in ipairs(PARTS) do
+  part.size = part.to - part.from + 1
+  part.row, part.width = '<' .. rep('d', part.size), 8 * part.size
+  part.none = rep('\0', part.width)
+end
 
 -- Entities of this call, decoded once and written once, however often they occur.
 local cache, touched = {}, {}
+local rings, touched_rings = {}, {}
 
-local function load_entity(kind, id)
+local function load_entity(number, id)
+  local kind = KINDS[number]
   local key = ARGV[1] .. kind.name .. ':' .. id
   local e = cache[key]
   if e then return e end
-  e = { kind = kind, key = key, tiles = {}, maxes = {}, n = { 0, 0, 0, 0 },
-        N = 0, F = 0, PN = 0, PF = 0, M = 0, cps = '', reports = '', ring = '' }
-  local v = redis.call('GET', key)
+  e = { kind = kind, key = key, tiles = {}, maxes = {}, bins = {}, n = {}, wide = {}, width = {},
+        N = 0, F = 0, PN = 0, PF = 0, M = 0, cps = '', reports = '', recent = '' }
+  local levels, v = kind.levels, redis.call('GET', key)
   if v then
-    local nc, nr, n1, n2, n3, n4
-    e.N, e.F, e.PN, e.PF, e.M, n1, n2, n3, n4, nc, nr = su(HEAD, v)
-    e.n = { n1, n2, n3, n4 }
-    local at = HEAD_SIZE
-    for i, level in ipairs(kind.levels) do
-      local to = at + e.n[i] * level.width
-      e.tiles[i], e.maxes[i], at = sub(v, at + 1, to), '', to
+    local h = { su(kind.head, v) }
+    e.N, e.F, e.PN, e.PF, e.M = h[1], h[2], h[3], h[4], h[5]
+    local at = kind.head_size
+    for i, level in ipairs(levels) do
+      local n, wide = h[9 + i], band(h[6], lshift(1, i - 1)) ~= 0
+      local width = wide and level.wide_width or level.narrow_width
+      e.n[i], e.wide[i], e.width[i] = n, wide, width
+      local to = at + n * width
+      e.tiles[i], e.maxes[i], e.bins[i], at = sub(v, at + 1, to), '', '', to
       if level.max then
-        to = at + e.n[i] * 5
+        to = at + n * 5
         e.maxes[i], at = sub(v, at + 1, to), to
       end
+      if level.bins then
+        to = at + n * 8
+        e.bins[i], at = sub(v, at + 1, to), to
+      end
     end
-    local cps, reports = at + nc * CP_SIZE, at + nc * CP_SIZE + nr * REPORT_SIZE
-    e.cps, e.reports, e.ring = sub(v, at + 1, cps), sub(v, cps + 1, reports), sub(v, reports + 1)
+    local cps = at + h[7] * CP_SIZE
+    local reports = cps + h[8] * REPORT_SIZE
+    e.cps, e.reports, e.recent = sub(v, at + 1, cps), sub(v, cps + 1, reports), sub(v, reports + 1)
   else
-    for i = 1, #kind.levels do e.tiles[i], e.maxes[i] = '', '' end
+    for i, level in ipairs(levels) do
+      e.tiles[i], e.maxes[i], e.bins[i] = '', '', ''
+      e.n[i], e.wide[i], e.width[i] = 0, false, level.narrow_width
+    end
   end
   cache[key] = e
   return e
@@ -63,16 +84,31 @@ local function touch(e)
 end
 
 local function encode(e)
-  local parts = { sp(HEAD, e.N, e.F, e.PN, e.PF, e.M, e.n[1], e.n[2], e.n[3], e.n[4],
-                     #e.cps / CP_SIZE, #e.reports / REPORT_SIZE, #e.ring / RING_ENTRY) }
-  for i = 1, #e.kind.levels do
+  local wide, levels = 0, e.kind.levels
+  for i = 1, #levels do if e.wide[i] then wide = wide + lshift(1, i - 1) end end
+  local parts = { sp(e.kind.head, e.N, e.F, e.PN, e.PF, e.M, wide, #e.cps / CP_SIZE,
+                     #e.reports / REPORT_SIZE, #e.recent / RECENT_SIZE, unpack(e.n)) }
+  for i = 1, #levels do
     parts[#parts + 1] = e.tiles[i]
-    parts[#parts + 1] = e.maxes[i]
+    if levels[i].max then parts[#parts + 1] = e.maxes[i] end
+    if levels[i].bins then parts[#parts + 1] = e.bins[i] end
   end
   parts[#parts + 1] = e.cps
   parts[#parts + 1] = e.reports
-  parts[#parts + 1] = e.ring
+  parts[#parts + 1] = e.recent
   return table.concat(parts)
+end
+
+-- Tile p of a level: index, count, sum (low, high), squares (low, high), all running totals.
+local function tile_at(e, i, level, p)
+  if e.wide[i] then return su(level.wide, e.tiles[i], (p - 1) * level.wide_width + 1) end
+  local index, c, s, q = su(level.narrow, e.tiles[i], (p - 1) * level.narrow_width + 1)
+  return index, c, s, 0, q, 0
+end
+
+local function pack_tile(e, i, level, index, c, sl, sh, ql, qh)
+  if e.wide[i] then return sp(level.wide, index, c, sl, sh, ql, qh) end
+  return sp(level.narrow, index, c, sl, ql)
 end
 
 -- Position of the last of n records, sorted by their first field, with it <= target; 0 if there is none.
@@ -97,13 +133,13 @@ local function locate_tile(s, p, at, first, width, field, target)
   return q
 end
 
--- Position of the record that holds `needle` at `offset`; nil if there is none.
-local function find_record(s, needle, width, offset)
-  local at = 1
+-- Position of the record that holds `needle` at `offset` behind `head` bytes; nil if there is none.
+local function find_record(s, needle, width, offset, head)
+  local at = head + 1
   while true do
     local p = find(s, needle, at, true)
     if not p then return nil end
-    if (p - 1 - offset) % width == 0 then return (p - 1 - offset) / width + 1 end
+    if (p - 1 - head - offset) % width == 0 then return (p - 1 - head - offset) / width + 1 end
     at = p + 1
   end
 end
@@ -126,22 +162,24 @@ local function largest(s, low, high)
   return max(su(format, s, low * 5 + 1)) - BIAS
 end
 
-local function read_level(e, i, level, t, out)
-  local s, n, width, field, tile = e.tiles[i], e.n[i], level.width, level.field, level.tile
+local function read_level(e, i, level, windows, t, out)
+  local s, n, width, field = e.tiles[i], e.n[i], e.width[i], level.index
   local now, kept = floor(t / level.grain), floor((e.N - level.keep) / level.grain)
   local first, last, top, p2, at2, c2, sl2, sh2, ql2, qh2 = su(field, s, 1), su(field, s, (n - 1) * width + 1)
   local p1, at1
-  local windows = level.windows
   for k = 1, #windows do
     local w = windows[k]
+    local since = w.since
     if now - w.shift ~= top then
       top = now - w.shift
       p2 = top >= last and n or top < first and 0 or locate_tile(s, n, last, first, width, field, top)
       if p2 == 0 then return end -- later windows of the level end no later
-      at2, c2, sl2, sh2, ql2, qh2 = su(tile, s, (p2 - 1) * width + 1)
+      at2, c2, sl2, sh2, ql2, qh2 = tile_at(e, i, level, p2)
+      p1, at1 = p2, at2
+    elseif since then
       p1, at1 = p2, at2
     end
-    local low = top - w.tiles
+    local low = since and floor((now - since) / w.day) * w.day + since - 1 or top - w.tiles
     if low < kept then low = kept end
     if at2 > low then
       local c1, sl1, sh1, ql1, qh1 = 0, 0, 0, 0, 0
@@ -149,7 +187,7 @@ local function read_level(e, i, level, t, out)
         p1 = 0
       else -- windows of one shift grow, so this one begins at or below where the last one did
         if at1 > low then p1 = locate_tile(s, p1, at1, first, width, field, low) end
-        at1, c1, sl1, sh1, ql1, qh1 = su(tile, s, (p1 - 1) * width + 1)
+        at1, c1, sl1, sh1, ql1, qh1 = tile_at(e, i, level, p1)
       end
       local c = c2 - c1
       if w.count then out[w.count] = c < COUNT_MAX and c or COUNT_MAX end
@@ -158,6 +196,45 @@ local function read_level(e, i, level, t, out)
       if w.max then out[w.max] = largest(e.maxes[i], p1, p2) end
     end
   end
+end
+
+-- The bins of the tiles in (low, high], as two words of 32 bits.
+local function bins_in(e, i, level, low, high)
+  local kept = floor((e.N - level.keep) / level.grain)
+  if low < kept then low = kept end
+  local n, a, b = e.n[i], 0, 0
+  if n == 0 or low >= high then return a, b end
+  local s, width, field = e.tiles[i], e.width[i], level.index
+  for p = locate(s, n, width, field, low) + 1, locate(s, n, width, field, high) do
+    local x, y = su('<I4I4', e.bins[i], (p - 1) * 8 + 1)
+    a, b = bor(a, x), bor(b, y)
+  end
+  return a, b
+end
+
+local function bits_in(x)
+  local n = 0
+  while x ~= 0 do x, n = band(x, x - 1), n + 1 end
+  return n
+end
+
+-- Bins of the last hour that were in no tile of the days before it: whole hours up to the one in which the
+-- last hour begins, and the 5-minute tiles of that one.
+local function newcomers(e, t)
+  local fine, coarse
+  for i, level in ipairs(e.kind.levels) do
+    if level.bins then
+      if not fine then fine = i else coarse = i end
+    end
+  end
+  local five, hour = e.kind.levels[fine], e.kind.levels[coarse]
+  local low = floor((t - HOUR) / five.grain)
+  local a, b = bins_in(e, fine, five, low, floor(t / five.grain))
+  if a == 0 and b == 0 then return 0 end
+  local seam = floor(low * five.grain / hour.grain)
+  local a1, b1 = bins_in(e, fine, five, seam * hour.grain / five.grain - 1, low)
+  local a2, b2 = bins_in(e, coarse, hour, floor((t - NEWCOMER_AFTER) / hour.grain), seam - 1)
+  return bits_in(band(a, bnot(bor(a1, a2)))) + bits_in(band(b, bnot(bor(b1, b2))))
 end
 
 local function read_reports(e, slots, t, out)
@@ -174,25 +251,48 @@ local function read_reports(e, slots, t, out)
   end
 end
 
-local function read_entity(e, t, out)
-  local kind = e.kind
-  for at = kind.from, kind.to do out[at] = 0 end
+local function read_recent(e, view, t, amount, out)
+  local n = #e.recent / RECENT_SIZE
+  for _, slot in ipairs(view.same) do
+    local same, under = 0, 0
+    for p = locate(e.recent, n, RECENT_SIZE, '<I6', max(t - slot.length, e.N - RECENT_KEEP)) + 1, n do
+      local _, x = su(RECENT, e.recent, (p - 1) * RECENT_SIZE + 1)
+      if x == amount then same = same + 1 end
+      for _, limit in ipairs(JUST_UNDER) do
+        if x >= limit[1] and x <= limit[2] then under = under + 1 end
+      end
+    end
+    out[slot.at] = same
+    for _, other in ipairs(view.under) do
+      if other.length == slot.length then out[other.at] = under end
+    end
+  end
+end
+
+local function read_view(view, e, t, amount, other, out)
+  for at = view.from, view.to do out[at] = 0 end
   local seen = e.N > 0 and t - e.N <= RETENTION
-  if kind.last then out[kind.last] = seen and e.N or UNKNOWN end
-  if kind.first then out[kind.first] = seen and e.F or UNKNOWN end
-  local levels = kind.levels
+  if view.last then out[view.last] = seen and e.N or UNKNOWN end
+  if view.first then out[view.first] = seen and e.F or UNKNOWN end
+  local levels = e.kind.levels
   for i = 1, #levels do
-    if e.n[i] > 0 then read_level(e, i, levels[i], t, out) end
+    local windows = view.levels[i]
+    if e.n[i] > 0 and #windows > 0 then read_level(e, i, levels[i], windows, t, out) end
   end
   local nc = #e.cps / CP_SIZE
-  if nc > 0 then
-    for _, slot in ipairs(kind.distinct) do
+  if view.changed then
+    out[view.changed] = not seen and UNKNOWN or sub(e.cps, -6) == other and 0 or 1
+  end
+  if view.distinct and nc > 0 then
+    for _, slot in ipairs(view.distinct) do
       local after = t - slot.length
       if after < e.N - CP_KEEP then after = e.N - CP_KEEP end
       out[slot.at] = nc - locate(e.cps, nc, CP_SIZE, '<I6', after)
     end
   end
-  if e.reports ~= '' then read_reports(e, kind.reports, t, out) end
+  if view.newcomers and seen then out[view.newcomers] = newcomers(e, t) end
+  if view.same and e.recent ~= '' then read_recent(e, view, t, amount, out) end
+  if view.reports and e.reports ~= '' then read_reports(e, view.reports, t, out) end
 end
 
 local function carry(low, high)
@@ -200,58 +300,85 @@ local function carry(low, high)
   return low, high
 end
 
--- Running totals of every tile after the changed one grow too; only a late event has such tiles.
-local function grow(level, s, from, n, amount, ql, qh)
+-- Write a level's tiles in the wide form: some total no longer fits the narrow one.
+local function widen(e, i, level)
   local parts = {}
-  for p = from, n do
-    local index, c, sl, sh, l, h = su(level.tile, s, (p - 1) * level.width + 1)
+  for p = 1, e.n[i] do
+    local index, c, sl, sh, ql, qh = tile_at(e, i, level, p)
+    parts[p] = sp(level.wide, index, c, sl, sh, ql, qh)
+  end
+  e.tiles[i], e.wide[i], e.width[i] = table.concat(parts), true, level.wide_width
+end
+
+-- Running totals of every tile after the changed one grow too; only a late event has such tiles.
+local function grow(e, i, level, from, amount, ql, qh)
+  local parts = {}
+  for p = from, e.n[i] do
+    local index, c, sl, sh, l, h = tile_at(e, i, level, p)
     sl, sh = carry(sl + amount, sh)
     l, h = carry(l + ql, h + qh)
-    parts[#parts + 1] = sp(level.tile, index, c + 1, sl, sh, l, h)
+    parts[#parts + 1] = pack_tile(e, i, level, index, c + 1, sl, sh, l, h)
   end
   return table.concat(parts)
 end
 
-local function apply_level(e, i, level, t, amount, ql, qh)
+local function with_bin(s, at, cp)
+  local a, b = 0, 0
+  if at then a, b = su('<I4I4', s, at) end
+  local bin = byte(cp) % BINS
+  if bin < 32 then a = bor(a, lshift(1, bin)) else b = bor(b, lshift(1, bin - 32)) end
+  if a < 0 then a = a + 2 ^ 32 end
+  if b < 0 then b = b + 2 ^ 32 end
+  return sp('<I4I4', a, b)
+end
+
+local function apply_level(e, i, level, t, amount, ql, qh, cp)
   local kept, index = floor((e.N - level.keep) / level.grain), floor(t / level.grain)
   if index <= kept then return end
-  local s, n, width, field = e.tiles[i], e.n[i], level.width, level.field
-  local p, at, c, sl, sh, l, h = n, -1, 0, 0, 0, 0, 0
-  if n > 0 then
-    at, c, sl, sh, l, h = su(level.tile, s, (n - 1) * width + 1)
-    if at > index then -- late
-      p = locate(s, n, width, field, index)
-      at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
-      if p > 0 then at, c, sl, sh, l, h = su(level.tile, s, (p - 1) * width + 1) end
-    end
+  local n, last, at, c, sl, sh, l, h = e.n[i], -1, -1, 0, 0, 0, 0, 0
+  if n > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, n) end
+  if not e.wide[i] and (c + 1 >= NARROW_COUNT or sl + amount >= NARROW_SUM or l + ql >= WIDE or qh > 0) then
+    widen(e, i, level)
+  end
+  local s, width, p = e.tiles[i], e.width[i], n
+  if at > index then -- late
+    p = locate(s, n, width, level.index, index)
+    at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
+    if p > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, p) end
   end
   sl, sh = carry(sl + amount, sh)
   l, h = carry(l + ql, h + qh)
-  local tile = sp(level.tile, index, c + 1, sl, sh, l, h)
+  local tile = pack_tile(e, i, level, index, c + 1, sl, sh, l, h)
   local before = at == index and p - 1 or p
-  local later = p < n and grow(level, s, p + 1, n, amount, ql, qh) or ''
+  local later = p < n and grow(e, i, level, p + 1, amount, ql, qh) or ''
   s = (before < n and sub(s, 1, before * width) or s) .. tile .. later
-  local m = e.maxes[i]
+  local m, b = e.maxes[i], e.bins[i]
   if level.max then
     local old = before < p and su('<I5', m, before * 5 + 1) - BIAS or 0
     local top = sp('<I5', (amount > old and amount or old) + BIAS)
     m = (before < n and sub(m, 1, before * 5) or m) .. top .. sub(m, p * 5 + 1)
   end
+  if level.bins then
+    local word = with_bin(b, before < p and before * 8 + 1, cp)
+    b = (before < n and sub(b, 1, before * 8) or b) .. word .. sub(b, p * 8 + 1)
+  end
   if before == p then
     n = n + 1
     -- The last tile that fell behind stays: its totals are what the next ones are counted from.
     local drop = 0
-    while drop + 1 < n and su(field, s, (drop + 1) * width + 1) <= kept do drop = drop + 1 end
-    if drop > 0 then s, m, n = sub(s, drop * width + 1), sub(m, drop * 5 + 1), n - drop end
+    while drop + 1 < n and su(level.index, s, (drop + 1) * width + 1) <= kept do drop = drop + 1 end
+    if drop > 0 then
+      s, m, b, n = sub(s, drop * width + 1), sub(m, drop * 5 + 1), sub(b, drop * 8 + 1), n - drop
+    end
   end
-  e.tiles[i], e.maxes[i], e.n[i] = s, m, n
+  e.tiles[i], e.maxes[i], e.bins[i], e.n[i] = s, m, b, n
 end
 
 local function apply_counterparty(e, t, cp)
   local kept = e.N - CP_KEEP
   if t <= kept then return end
   local s = e.cps
-  local p = find_record(s, cp, CP_SIZE, 6)
+  local p = find_record(s, cp, CP_SIZE, 6, 0)
   if p then
     if su('<I6', s, (p - 1) * CP_SIZE + 1) >= t then return end
     s = sub(s, 1, (p - 1) * CP_SIZE) .. sub(s, p * CP_SIZE + 1)
@@ -263,20 +390,34 @@ local function apply_counterparty(e, t, cp)
     if time < t or (time == t and other < mine) then break end
     at = at - 1
   end
-  if at == n then
-    s = s .. sp('<I6', t) .. cp
-  else
-    s = sub(s, 1, at * CP_SIZE) .. sp('<I6', t) .. cp .. sub(s, at * CP_SIZE + 1)
-  end
+  s = sub(s, 1, at * CP_SIZE) .. sp('<I6', t) .. cp .. sub(s, at * CP_SIZE + 1)
   local drop = n + 1 > CP_CAP and n + 1 - CP_CAP or 0
   while su('<I6', s, drop * CP_SIZE + 1) <= kept do drop = drop + 1 end
   e.cps = drop > 0 and sub(s, drop * CP_SIZE + 1) or s
 end
 
+local function apply_recent(e, t, amount)
+  local kept = e.N - RECENT_KEEP
+  if t <= kept then return end
+  local s, n = e.recent, #e.recent / RECENT_SIZE
+  local at = n
+  while at > 0 do
+    local time, other = su(RECENT, s, (at - 1) * RECENT_SIZE + 1)
+    if time < t or (time == t and other <= amount) then break end
+    at = at - 1
+  end
+  s = sub(s, 1, at * RECENT_SIZE) .. sp(RECENT, t, amount) .. sub(s, at * RECENT_SIZE + 1)
+  local drop = n + 1 > RECENT_CAP and n + 1 - RECENT_CAP or 0
+  while su('<I6', s, drop * RECENT_SIZE + 1) <= kept do drop = drop + 1 end
+  e.recent = drop > 0 and sub(s, drop * RECENT_SIZE + 1) or s
+end
+
 local function forget(e)
-  e.n = { 0, 0, 0, 0 }
-  for i = 1, #e.kind.levels do e.tiles[i], e.maxes[i] = '', '' end
-  e.cps, e.ring = '', ''
+  for i, level in ipairs(e.kind.levels) do
+    e.tiles[i], e.maxes[i], e.bins[i] = '', '', ''
+    e.n[i], e.wide[i], e.width[i] = 0, false, level.narrow_width
+  end
+  e.cps, e.recent = '', ''
 end
 
 -- Move the entity's clock. False: the event is older than all that is kept, and reaches nothing.
@@ -302,15 +443,19 @@ end
 local function apply_entity(e, t, amount, ql, qh, cp)
   touch(e)
   if not advance(e, t) then return end
-  local levels = e.kind.levels
-  for i = 1, #levels do apply_level(e, i, levels[i], t, amount, ql, qh) end
-  if #e.kind.distinct > 0 then apply_counterparty(e, t, cp) end
+  local hour = floor((t + LOCAL_OFFSET) / HOUR) % 24
+  local night = hour >= NIGHT_FROM or hour < NIGHT_TO
+  for i, level in ipairs(e.kind.levels) do
+    if night or not level.night then apply_level(e, i, level, t, amount, ql, qh, cp) end
+  end
+  if e.kind.parties then apply_counterparty(e, t, cp) end
+  if e.kind.recent then apply_recent(e, t, amount) end
 end
 
 local function label(e, transaction, at, status)
   touch(e)
   if at > e.M then e.M = at end
-  local kept = math.max(e.N, e.M) - RETENTION
+  local kept = max(e.N, e.M) - RETENTION
   if at <= kept then return end
   local opened, confirmed, final, parts = 0, 0, 0, {}
   for from = 1, #e.reports, REPORT_SIZE do
@@ -328,39 +473,75 @@ local function label(e, transaction, at, status)
   e.reports = table.concat(parts)
 end
 
+local function load_ring(payer)
+  local key = ARGV[1] .. 'ring:' .. payer
+  local ring = rings[key]
+  if not ring then
+    ring = { key = key, value = redis.call('GET', key) or '' }
+    rings[key] = ring
+  end
+  return ring
+end
+
+-- What the payer's ring says of an event; one that it does not know is remembered.
+local function ask_ring(payer, t, id, content, replay)
+  local ring = load_ring(payer)
+  local p = find_record(ring.value, id, RING_ENTRY, 0, RING_HEAD)
+  if p then
+    local at = RING_HEAD + (p - 1) * RING_ENTRY + RING_ID
+    if sub(ring.value, at + 1, at + 8) ~= content then return REUSED end
+    return replay and REPLAYED or REPEAT
+  end
+  local newest, ids = 0, ''
+  if ring.value ~= '' then newest, ids = su('<I6', ring.value), sub(ring.value, RING_HEAD + 1) end
+  if newest > 0 and t - newest > RETENTION then ids = '' end -- the payer reads as never seen
+  ids = sub(ids, -(RING_SIZE - 1) * RING_ENTRY) .. id .. content
+  ring.value = sp('<I6', max(newest, t)) .. ids
+  if not ring.touched then
+    ring.touched = true
+    touched_rings[#touched_rings + 1] = ring
+  end
+  return APPLIED
+end
+
 local out = {}
 
-local function transaction(replay, t, amount, id, content, payer_id, payee_id, pair_id, device_id)
-  local payer = load_entity(KINDS[1], payer_id)
-  local p = find_record(payer.ring, id, RING_ENTRY, 0)
-  if p then
-    local at = (p - 1) * RING_ENTRY + RING_ID
-    if sub(payer.ring, at + 1, at + 8) ~= content then return REUSED, NO_ROW end
-    if not replay then return REPEAT, NO_ROW end
+-- Read the parts of `mask`, all of them before any is applied. Rows are appended to `rows`, one string a part.
+local function read_parts(mask, t, amount, ids, rows)
+  for k = 1, #PARTS do
+    if band(mask, PART_BITS[k]) ~= 0 then
+      local part = PARTS[k]
+      for _, v in ipairs(part.views) do
+        local view = VIEWS[v]
+        read_view(view, load_entity(view.kind, ids[view.id]), t, amount, sub(ids[part.other], 1, 6), out)
+      end
+      rows[k] = sp(part.row, unpack(out, part.from, part.to))
+    end
   end
-  local payee, pair = load_entity(KINDS[2], payee_id), load_entity(KINDS[3], pair_id)
-  local device = device_id ~= NONE and load_entity(KINDS[4], device_id)
-  read_entity(payer, t, out)
-  read_entity(payee, t, out)
-  read_entity(pair, t, out)
-  if device then
-    read_entity(device, t, out)
-  else
-    for at = KINDS[4].from, KINDS[4].to do out[at] = UNKNOWN end
-  end
-  local row = sp(ROW, unpack(out, 1, SLOTS))
-  if p then return REPLAYED, row end
+end
+
+local function apply_parts(mask, t, amount, ids)
   local reais = floor((amount + 50) / 100)
   local square = math.min(reais * reais, EXACT_MAX)
   local qh = floor(square / WIDE)
   local ql = square - qh * WIDE
-  local by_payer, by_payee = sub(payee_id, 1, 6), sub(payer_id, 1, 6)
-  apply_entity(payer, t, amount, ql, qh, by_payer)
-  apply_entity(payee, t, amount, ql, qh, by_payee)
-  apply_entity(pair, t, amount, ql, qh, by_payee)
-  if device then apply_entity(device, t, amount, ql, qh, by_payee) end
-  payer.ring = sub(payer.ring, -(RING_SIZE - 1) * RING_ENTRY) .. id .. content
-  return APPLIED, row
+  for k = 1, #PARTS do
+    if band(mask, PART_BITS[k]) ~= 0 then
+      for _, applied in ipairs(PARTS[k].applied) do
+        local e = load_entity(applied.kind, ids[applied.id])
+        apply_entity(e, t, amount, ql, qh, sub(ids[PARTS[k].other], 1, 6))
+      end
+    end
+  end
+end
+
+local function label_parts(mask, t, status, transaction, ids)
+  for k = 1, #PARTS do
+    if band(mask, PART_BITS[k]) ~= 0 then
+      local labelled = PARTS[k].labelled
+      label(load_entity(labelled.kind, ids[labelled.id]), transaction, t, status)
+    end
+  end
 end
 
 -- The answers that earlier calls gave between floor and next, by offset; read only after a redelivery.
@@ -369,83 +550,138 @@ local function remembered(span)
   span.stored = {}
   for _, item in ipairs(redis.call('LRANGE', span.key .. ':answers', 0, -1)) do
     local _, length = su('<I8I2', item)
-    local versions = sub(item, 11, 10 + length)
-    for at = 11 + length, #item, 9 + ROW_SIZE do
-      local offset, status = su('<I8I1', item, at)
-      span.stored[offset] = { status, sub(item, at + 9, at + 8 + ROW_SIZE), versions }
+    local versions, at = sub(item, 11, 10 + length), 11 + length
+    while at <= #item do
+      local offset, status, mask, number = su('<I8I1I1I8', item, at)
+      local rows = {}
+      at = at + 18
+      for k = 1, #PARTS do
+        if band(mask, PART_BITS[k]) ~= 0 then
+          rows[k] = sub(item, at, at + PARTS[k].width - 1)
+          at = at + PARTS[k].width
+        end
+      end
+      span.stored[offset] = { status, number, rows, versions }
     end
   end
   return span.stored
 end
 
-local spans, behind = {}, {}
-for i, key in ipairs(KEYS) do
-  local committed, start, stop, healing = su('<I8I8I8I1', ARGV[2], (i - 1) * 25 + 1)
+-- Offsets that this shard's rings did not let through, by which a heal of another shard is told of them.
+local function passed_over(span)
+  if not span.passed then
+    span.passed = {}
+    for _, offset in ipairs(redis.call('LRANGE', span.key .. ':passed', 0, -1)) do
+      span.passed[tonumber(offset)] = true
+    end
+  end
+  return span.passed
+end
+
+local counter = tonumber(redis.call('GET', KEYS[1]) or -1)
+local number, began, behind, healing = counter, tonumber(ARGV[6]), false, false
+local spans = {}
+for i = 2, #KEYS do
+  local key = KEYS[i]
+  local lowest, start, stop, heals = su('<I8I8I8I1', ARGV[2], (i - 2) * 25 + 1)
   local state = redis.call('HMGET', key, 'floor', 'next')
-  local s = { key = key, stop = stop, healing = healing == 1, committed = committed, log = {},
+  local s = { key = key, stop = stop, healing = heals == 1, lowest = lowest, log = {},
               floor = tonumber(state[1] or 0), next = tonumber(state[2] or 0) }
   -- A log that was never seen is written even if it stands at 0: it is no longer unknown.
   s.stored_floor, s.stored_next = state[1] and s.floor or -1, s.next
-  if not s.healing and s.next < start then
-    behind[#behind + 1], behind[#behind + 2], behind[#behind + 3] = i, s.floor, s.next
-  end
-  spans[i] = s
+  -- What lies below the log's first offset can't be read again, and is not missed.
+  if s.healing then s.next, healing = max(s.next, lowest), true end
+  if s.next < start then behind = true end
+  spans[i - 1] = s
 end
-if #behind > 0 then return { 1, behind } end
+if not healing and counter < tonumber(ARGV[7]) then behind = true end
+if behind then return { 1 } end
+if number < 0 or (healing and number < began) then number = began end
 for _, s in ipairs(spans) do
-  if not s.healing then
-    s.floor, s.next = math.max(s.floor, s.committed), math.max(s.next, s.committed)
-  end
+  if not s.healing then s.floor, s.next = max(s.floor, s.lowest), max(s.next, s.lowest) end
 end
 
-local statuses, rows, decided = {}, {}, {}
+local statuses, numbers, answers, decided = {}, {}, { {}, {}, {}, {} }, {}
 for from = 1, #ARGV[3], ENTRY_SIZE do
-  local kind, at, offset, t, amount, id, content, payer, payee, pair, device = su(ENTRY, ARGV[3], from)
-  local span, status, row = spans[at + 1], STALE, NO_ROW
-  local report = kind >= 2
-  if offset >= span.next then
+  local kind, mask, at, offset, t, amount, id, content, payer, payee, pair, device, key =
+    su(ENTRY, ARGV[3], from)
+  local ids, span = { payer, payee, pair, device, key }, spans[at + 1]
+  local report, status, mine, rows = kind == 2, STALE, 0, {}
+  if not span or offset >= span.next then
+    status = APPLIED
     if report then
-      label(load_entity(KINDS[1], payer), id, t, amount)
-      label(load_entity(KINDS[2], payee), id, t, amount)
-      status = APPLIED
+      label_parts(mask, t, amount, id, ids)
     else
-      status, row = transaction(kind == 1, t, amount, id, content, payer, payee, pair, device)
-      if not span.healing then span.log[#span.log + 1] = sp('<I8I1', offset, status) .. row end
+      if band(mask, ASK_RING) ~= 0 then status = ask_ring(payer, t, id, content, kind == 1) end
+      if band(mask, READ_ONLY) ~= 0 then status = REPLAYED end
+      if status == APPLIED or status == REPLAYED then read_parts(mask, t, amount, ids, rows) end
+      if status == APPLIED then apply_parts(mask, t, amount, ids) end
+    end
+    if status == APPLIED and mask ~= ASK_RING then
+      number = number + 1
+      mine = number
+    end
+    if span and not span.healing then
+      local kept, stored = 0, {}
+      for k = 1, #PARTS do
+        if rows[k] then kept, stored[#stored + 1] = kept + PART_BITS[k], rows[k] end
+      end
+      span.log[#span.log + 1] = sp('<I8I1I1I8', offset, status, kept, mine) .. table.concat(stored)
+    end
+    if mask == ASK_RING and status ~= APPLIED then
+      span.over = span.over or {}
+      span.over[#span.over + 1] = offset
     end
   elseif offset >= span.floor then
-    if report then
-      status = STORED
-    else
-      local known = remembered(span)[offset]
-      if known then
-        status, row = known[1] == APPLIED and STORED or known[1], known[2]
-        if status == STORED then
-          decided[#decided + 1], decided[#decided + 2] = #statuses, known[3]
-        end
+    local known = remembered(span)[offset]
+    if known then
+      status, mine, rows = known[1] == APPLIED and STORED or known[1], known[2], known[3]
+      if status == STORED and not report then
+        decided[#decided + 1], decided[#decided + 2] = #statuses, known[4]
+      end
+    end
+  elseif span.healing and mask == ASK_RING then
+    status = passed_over(span)[offset] and REPEAT or STORED
+  end
+  statuses[#statuses + 1] = string.char(status)
+  numbers[#numbers + 1] = sp('<I8', mine)
+  if not report then
+    for k = 1, #PARTS do
+      if band(mask, PART_BITS[k]) ~= 0 then
+        answers[k][#answers[k] + 1] = rows[k] or PARTS[k].none
       end
     end
   end
-  statuses[#statuses + 1] = string.char(status)
-  if not report then rows[#rows + 1] = row end
 end
 
 -- Nothing was written until here.
 for _, e in ipairs(touched) do redis.call('SET', e.key, encode(e), 'EX', ARGV[5]) end
+for _, ring in ipairs(touched_rings) do redis.call('SET', ring.key, ring.value, 'EX', ARGV[5]) end
+if #spans > 0 and number ~= counter then redis.call('SET', KEYS[1], string.format('%.0f', number)) end
 for _, s in ipairs(spans) do
   if s.stop > s.next then s.next = s.stop end
   if s.healing and s.stop > s.floor then s.floor = s.stop end
-  local answers = s.key .. ':answers'
+  local kept = s.key .. ':answers'
   if s.floor ~= s.stored_floor or s.next ~= s.stored_next then
     redis.call('HSET', s.key, 'floor', string.format('%.0f', s.floor), 'next', string.format('%.0f', s.next))
   end
   while s.floor > s.stored_floor do
-    local oldest = redis.call('LINDEX', answers, 0)
+    local oldest = redis.call('LINDEX', kept, 0)
     if not oldest or su('<I8', oldest) > s.floor then break end
-    redis.call('LPOP', answers)
+    redis.call('LPOP', kept)
   end
   if #s.log > 0 then
-    redis.call('RPUSH', answers, sp('<I8I2', s.stop, #ARGV[4]) .. ARGV[4] .. table.concat(s.log))
-    redis.call('EXPIRE', answers, ARGV[5])
+    redis.call('RPUSH', kept, sp('<I8I2', s.stop, #ARGV[4]) .. ARGV[4] .. table.concat(s.log))
+    redis.call('EXPIRE', kept, ARGV[5])
+  end
+  local passed = s.key .. ':passed'
+  for _, offset in ipairs(s.over or {}) do redis.call('RPUSH', passed, string.format('%.0f', offset)) end
+  while s.healing do -- what is no longer in the log is not healed from it
+    local oldest = redis.call('LINDEX', passed, 0)
+    if not oldest or tonumber(oldest) >= s.lowest then break end
+    redis.call('LPOP', passed)
   end
 end
-return { 0, table.concat(statuses), table.concat(rows), decided }
+local joined = {}
+for k = 1, #PARTS do joined[k] = table.concat(answers[k]) end
+return { 0, string.format('%.0f', number), table.concat(statuses), table.concat(numbers), joined, decided }

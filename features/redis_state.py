@@ -1,35 +1,41 @@
-"""The state in Redis: one packed value an entity, one Lua call a batch.
+"""The state in Redis or a Redis Cluster: one packed value an entity, one Lua call a shard and batch.
 
-The script is `redis_state.lua` behind a plan generated from the catalog. A plan's hash is part of every
-key, so values of another layout are never read: another layout means a rebuild from the log.
+The script and the layout of what it keeps are `redis_plan.py`'s. On one shard a call is whole. On many, the
+payers' rings are asked first, and only what is no repeat goes to the shards that keep its parts; each of
+these two rounds is one call a shard, all in parallel, with an applied log of its own.
 """
 
 import asyncio
 import hashlib
 import re
 import struct
-from collections.abc import Sequence
-from importlib.resources import files
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import redis.asyncio as aioredis
 import redis.exceptions as errors
+from numpy.typing import NDArray
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 
-from features.aggregates import COUNT_MAX, EXACT_MAX, UNKNOWN, Slot
-from features.catalog import ENTITIES, SLOTS
+from features.aggregates import UNKNOWN
+from features.catalog import SLOTS
+from features.redis_plan import KINDS, LAYOUT_VERSION, SCRIPT, part_columns
 from features.state import (
-    COUNTERPARTY_CAP,
-    COUNTERPARTY_KEEP,
-    RING_SIZE,
+    ANSWERED,
+    PARTS,
     Answer,
     Behind,
     Entry,
     LogId,
     LogState,
+    Numbers,
     Span,
     StateAway,
     StateError,
+    Status,
 )
 from features.transaction import (
     REPORT_STATUSES,
@@ -38,152 +44,129 @@ from features.transaction import (
     content_hash,
     entity_key,
     event_hash,
+    names_part,
 )
-from features.windows import DAY, LEVELS, REPORT_DELAY, RETENTION, WINDOWS, Level, Window
-
-LAYOUT = 1
-"""Raised by hand when the Lua text changes what it stores; a changed plan changes the hash by itself."""
+from features.windows import DAY, RETENTION
 
 TTL_SECONDS = (RETENTION + 15 * DAY) // 1000
 """Garbage collection only: longer than anything is read for, so that it can't be told from no TTL."""
 
-_ENTRY = struct.Struct("<BHQQQ8s8s12s12s12s12s")
+_ENTRY = struct.Struct("<HQQQ8s8s12s12s12s12s12s")
 _SPAN = struct.Struct("<QQQB")
-_NO_WRITES = re.compile(r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS)\b")
+_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_NO_WRITES = re.compile(r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN)\b")
+_AWAY = (
+    errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
+    errors.RedisClusterException, errors.TryAgainError, OSError, asyncio.IncompleteReadError,
+)  # fmt: skip
 _NO_HASH, _NO_ENTITY = bytes(8), bytes(12)
-_TILED = ("count", "sum", "squares", "max")
+
+_BITS = {part: 1 << i for i, part in enumerate(PARTS)}
+_ASK_RING, _READ_ONLY = 16, 32
+_WHOLE, _RING, _WINDOWS = "log:", "rings:", "windows:"
+"""The applied logs: of whole calls, of the round that asks the rings, of the round after it."""
+
+_RANK = np.array([2, 0, 5, 3, 4, 1])
+"""By Status: what an event's shards say together is the highest. A shard that had applied it in a call that
+failed elsewhere says STORED where the others say APPLIED; STALE on any of them is committed, so decided."""
+
+_COLUMNS = {part: part_columns(part) for part in PARTS}
+_UNSEEN = -1
 
 
-def _lua(value: object) -> str:
-    """A Python value as a Lua literal; None leaves a field out."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{k}={_lua(v)}" for k, v in value.items() if v is not None) + "}"
-    if isinstance(value, list):
-        return "{" + ",".join(map(_lua, value)) + "}"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"'{value}'" if isinstance(value, str) else repr(value)
+class Packed:
+    """An entry as the script reads it, and where its parts lie."""
+
+    __slots__ = ("body", "ids", "kind", "mask")
+
+    def __init__(self, entry: Entry) -> None:
+        event = entry.event
+        ids = {part: entity_key(part, event) for part in PARTS if names_part(part, event)}
+        self.ids = ids
+        self.mask = sum(_BITS[part] for part in ids)
+        payer, payee = ids["payer"], ids["payee"]
+        device, key = ids.get("device", _NO_ENTITY), ids.get("payee_key", _NO_ENTITY)
+        if isinstance(event, FraudReport):
+            self.kind = 2
+            status = min(REPORT_STATUSES.index(event.status), 2)  # REJECTED and WITHDRAWN are both final
+            about = event_hash(event.transaction_event_id)
+            self.body = _ENTRY.pack(
+                entry.span, entry.offset, event.reported_at, status, about, _NO_HASH, payer, payee,
+                _NO_ENTITY, device, key,
+            )  # fmt: skip
+        else:
+            self.kind = int(entry.replay)
+            self.body = _ENTRY.pack(
+                entry.span, entry.offset, event.occurred_at, event.amount, event_hash(event.event_id),
+                content_hash(event), payer, payee, entity_key("pair", event), device, key,
+            )  # fmt: skip
 
 
-def _position(slot: Slot) -> int | None:
-    """1-based place in the answered row; None if no feature needs it."""
-    return SLOTS.index(slot) + 1 if slot in SLOTS else None
+@dataclass
+class Shard:
+    """One slot's share of the state, and what this process knows of it."""
+
+    number: int
+    prefix: str
+    stops: dict[tuple[str, LogId], int] = field(default_factory=dict)
+    """The `stop` of the last call, by kind of log: where the next call begins."""
+    seen: int = _UNSEEN
+    """The greatest number that it gave."""
+
+    @property
+    def counter(self) -> str:
+        return f"{self.prefix}numbers"
+
+    def log_key(self, kind: str, log: LogId) -> str:
+        return f"{self.prefix}{kind}{log.group}:{log.topic}:{log.topic_id}:{log.partition}"
 
 
-def _window_plan(entity: str, window: Window, delayed: bool) -> dict[str, int | None]:
-    places = {stat: _position(Slot(entity, stat, window.name, delayed)) for stat in _TILED}
-    grain = window.level.grain  # divides every length, so that a window is a number of whole tiles
-    return {"tiles": window.length // grain, "shift": REPORT_DELAY // grain if delayed else 0, **places}
+@dataclass
+class Call:
+    """What one shard is to do in one round: entries by index, each with the parts that it is asked for."""
+
+    shard: Shard
+    indexes: list[int] = field(default_factory=list)
+    masks: list[int] = field(default_factory=list)
+
+    def add(self, index: int, mask: int) -> None:
+        self.indexes.append(index)
+        self.masks.append(mask)
 
 
-def _level_plan(entity: str, level: Level) -> dict[str, Any] | None:
-    windows = [
-        _window_plan(entity, window, delayed)
-        for delayed in (False, True)
-        for window in WINDOWS.values()
-        if window.level is level
-        if any(Slot(entity, stat, window.name, delayed) in SLOTS for stat in _TILED)
-    ]
-    if not windows:
-        return None
-    # Days since 1970 fit 16 bits until 2149; finer tiles need 32.
-    field = "I2" if level.grain == DAY else "I4"
-    return {
-        "grain": level.grain,
-        "keep": level.keep,
-        "field": f"<{field}",
-        "tile": f"<{field}I5I6I2I6I4",
-        "width": struct.calcsize("<" + {"I2": "H", "I4": "I"}[field]) + 23,
-        "max": any(window["max"] for window in windows) or None,
-        "windows": windows,
-    }
+@dataclass
+class Reply:
+    """What it answered; `rows` are by part, of the transactions that were asked for that part."""
 
-
-def _kind_plan(entity: str) -> dict[str, Any]:
-    places = [i + 1 for i, slot in enumerate(SLOTS) if slot.entity == entity]
-    mine = [slot for slot in SLOTS if slot.entity == entity]
-    levels = [plan for level in LEVELS if (plan := _level_plan(entity, level))]
-    return {
-        "name": entity,
-        "from": places[0],
-        "to": places[-1],
-        "last": _position(Slot(entity, "last")),
-        "first": _position(Slot(entity, "first")),
-        "levels": levels,
-        "distinct": [
-            {"length": WINDOWS[s.window].length, "at": _position(s)} for s in mine if s.stat == "distinct"
-        ],
-        "reports": [
-            {"length": WINDOWS[s.window].length, "at": _position(s), "open": s.stat == "open"}
-            for s in mine
-            if s.stat in ("open", "confirmed")
-        ],
-    }
-
-
-def plan() -> str:
-    """The Lua constants that the catalog decides."""
-    constants = {
-        "SLOTS": len(SLOTS),
-        "RETENTION": RETENTION,
-        "CP_CAP": COUNTERPARTY_CAP,
-        "CP_KEEP": COUNTERPARTY_KEEP,
-        "RING_SIZE": RING_SIZE,
-        "COUNT_MAX": int(COUNT_MAX),
-        "EXACT_MAX": int(EXACT_MAX),
-        "UNKNOWN": int(UNKNOWN),
-        "KINDS": [_kind_plan(entity) for entity in ENTITIES],
-    }
-    return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
-
-
-SCRIPT = plan() + files("features").joinpath("redis_state.lua").read_text()
-LAYOUT_VERSION = hashlib.sha256(f"{LAYOUT}\n{plan()}".encode()).hexdigest()[:8]
-
-
-def pack(entry: Entry) -> bytes:
-    """One entry as the script reads it."""
-    event = entry.event
-    payer, payee = entity_key("payer", event), entity_key("payee", event)
-    if isinstance(event, FraudReport):
-        status = min(REPORT_STATUSES.index(event.status), 2)  # REJECTED and WITHDRAWN are both final
-        transaction = event_hash(event.transaction_event_id)
-        return _ENTRY.pack(
-            2, entry.span, entry.offset, event.reported_at, status, transaction, _NO_HASH, payer, payee,
-            _NO_ENTITY, _NO_ENTITY,
-        )  # fmt: skip
-    device = _NO_ENTITY if event.device_id is None else entity_key("device", event)
-    return _ENTRY.pack(
-        entry.replay, entry.span, entry.offset, event.occurred_at, event.amount, event_hash(event.event_id),
-        content_hash(event), payer, payee, entity_key("pair", event), device,
-    )  # fmt: skip
+    statuses: NDArray[np.uint8]
+    numbers: list[int]
+    rows: list[bytes]
+    versions: dict[int, str]
 
 
 class RedisState:
-    """The State contract over one Redis; every method may raise StateAway."""
+    """The State contract over Redis; every method may raise StateAway."""
 
-    def __init__(self, client: aioredis.Redis, shard: int = 0) -> None:
-        self._redis = client
-        self._prefix = f"{{s{shard:02d}}}:{LAYOUT_VERSION}:"
-        self._script = client.register_script(SCRIPT)
+    def __init__(self, url: str, shards: int = 1, *, clock: Callable[[], float] = time.time) -> None:
+        self._url, self._clock = url, clock
+        self._client: Any = None
+        self._dialling = asyncio.Lock()
+        layout = LAYOUT_VERSION + (f"-{shards}" if shards > 1 else "")
+        self._covered: dict[LogId, tuple[int, int]] = {}
+        """What this process called of a log; a shard that had nothing to do in it stands somewhere in it."""
+        self._shards = [Shard(i, f"{{s{i:02d}}}:{layout}:") for i in range(shards)]
 
     @classmethod
-    def at(cls, url: str, shard: int = 0) -> "RedisState":
-        """The state at an address; it is dialled by the first call."""
-        return cls(aioredis.from_url(url, socket_timeout=10, socket_connect_timeout=3), shard)
-
-    @classmethod
-    async def connect(cls, url: str) -> "RedisState":
+    async def connect(cls, url: str, shards: int = 1) -> "RedisState":
         """Raises StateAway if it does not answer, StateError if it would evict what was counted."""
-        state = cls.at(url)
-        client = state._redis
+        state = cls(url, shards)
         try:
-            policy = (await _answer(client.config_get("maxmemory-policy")))["maxmemory-policy"]
+            policies = await state._eviction_policies()
         except StateError:
-            await client.aclose()
+            await state.close()
             raise
-        if policy != "noeviction":
-            await client.aclose()
+        for policy in policies - {"noeviction"}:
+            await state.close()
             raise StateError(
                 f"Redis evicts by {policy!r}, which would silently lose history: "
                 "set maxmemory-policy to noeviction (redis-cli config set maxmemory-policy noeviction)"
@@ -191,49 +174,309 @@ class RedisState:
         return state
 
     async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
-        keys = [self._log_key(span.log) for span in spans]
-        packed_spans = b"".join(_SPAN.pack(s.floor, s.start, s.stop, s.healing) for s in spans)
-        packed = b"".join(map(pack, entries))
-        transactions = sum(isinstance(entry.event, Transaction) for entry in entries)
-        reply = await _answer(
-            self._script(keys=keys, args=[self._prefix, packed_spans, packed, versions, TTL_SECONDS])
-        )
-        if reply[0] == 1:
-            raise Behind(
-                {
-                    spans[i - 1].log: LogState(floor, next_)
-                    for i, floor, next_ in zip(reply[1][::3], reply[1][1::3], reply[1][2::3], strict=True)
-                }
-            )
-        _, statuses, rows, decided = reply
-        slots = np.frombuffer(rows, dtype="<f8").reshape(transactions, len(SLOTS))
-        by = {int(i): v.decode() for i, v in zip(decided[::2], decided[1::2], strict=True)}
-        return Answer(np.frombuffer(statuses, dtype=np.uint8), slots, by)
+        packed = [Packed(entry) for entry in entries]
+        for span in spans:
+            self._covered.setdefault(span.log, (span.start, span.start))
+        work = _Work(self, spans, entries, packed, versions)
+        await (work.whole() if len(self._shards) == 1 else work.in_two_rounds())
+        self._covered |= {span.log: (self._covered[span.log][0], span.stop) for span in spans}
+        return work.answer()
+
+    async def read(self, transactions: Sequence[Transaction]) -> NDArray[np.float64]:
+        entries = [Entry(0, 0, transaction) for transaction in transactions]
+        work = _Work(self, [], entries, [Packed(entry) for entry in entries], "")
+        await work.read()
+        return work.slots
 
     async def log_states(self, logs: Sequence[LogId]) -> list[LogState | None]:
-        pipe = self._redis.pipeline(transaction=False)
+        kinds = (_WHOLE,) if len(self._shards) == 1 else (_RING, _WINDOWS)
+        places = [(shard, kind, log) for shard in self._shards for kind in kinds for log in logs]
+        client = await self._dial()
+        pipe = client.pipeline() if _is_cluster(client) else client.pipeline(transaction=False)
+        for shard, kind, log in places:
+            pipe.hmget(shard.log_key(kind, log), "floor", "next")
+        answers = await _answer(pipe.execute())
+        found: dict[LogId, list[LogState | None]] = {log: [] for log in logs}
+        for (shard, kind, log), (floor, next_) in zip(places, answers, strict=True):
+            state = None if floor is None else LogState(int(floor), int(next_))
+            found[log].append(state)
+            # Whoever asks is about to heal: each shard's calls begin where that shard is.
+            shard.stops[kind, log] = state.next if state else 0
+        for shard in self._shards:
+            shard.seen = _UNSEEN
         for log in logs:
-            pipe.hmget(self._log_key(log), "floor", "next")
-        found = await _answer(pipe.execute())
-        return [None if floor is None else LogState(int(floor), int(next_)) for floor, next_ in found]
+            self._covered.pop(log, None)
+        return [_least(states) for states in found.values()]
+
+    async def claim(self, group: str) -> str:
+        client, key = await self._dial(), f"{self._shards[0].prefix}group"
+        await _answer(client.set(key, group, nx=True))
+        owner: bytes | None = await _answer(client.get(key))
+        return group if owner is None else owner.decode()
+
+    async def entities(self) -> AsyncIterator[tuple[str, bytes]]:
+        """(kind, id) of every entity that is kept, in no order; those that come meanwhile may be missed."""
+        async for key in self.keys():
+            name = key.split(b":", 2)[2]
+            kind, _, id_ = name.partition(b":")
+            if kind.decode(errors="replace") in KINDS:
+                yield kind.decode(), id_
+
+    async def keys(self) -> AsyncIterator[bytes]:
+        """Every key of this state."""
+        client = await self._dial()
+        layout = self._shards[0].prefix.partition(":")[2]
+        try:
+            async for key in client.scan_iter(match=f"{{s*}}:{layout}*", count=2000):
+                yield key
+        except _AWAY as error:
+            raise StateAway(f"Redis does not answer ({error})") from error
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
-    def _log_key(self, log: LogId) -> str:
-        return f"{self._prefix}log:{log.group}:{log.topic}:{log.topic_id}:{log.partition}"
+    async def call(
+        self, call: Call, kind: str, spans: Sequence[Span], packed: Sequence[Packed], versions: str
+    ) -> Reply:
+        """One call of the script. Raises Behind, StateAway or StateError."""
+        shard = call.shard
+        keys = [shard.counter, *(shard.log_key(kind, span.log) for span in spans)]
+        packed_spans = b"".join(
+            _SPAN.pack(span.floor, self._begin(shard, kind, span), span.stop, span.healing) for span in spans
+        )
+        chosen = b"".join(
+            bytes((packed[i].kind, mask)) + packed[i].body
+            for i, mask in zip(call.indexes, call.masks, strict=True)
+        )
+        began = int(self._clock() * 1_000_000)
+        args = [
+            shard.prefix,
+            packed_spans,
+            chosen,
+            versions,
+            TTL_SECONDS,
+            began,
+            shard.seen if spans else _UNSEEN,
+        ]
+        reply = await self._run(keys, args)
+        if reply[0] == 1:
+            raise Behind
+        _, number, statuses, numbers, rows, decided = reply
+        healing = any(span.healing for span in spans)
+        if spans:
+            shard.seen = int(number) if healing else max(shard.seen, int(number))
+        for span in spans:
+            shard.stops[kind, span.log] = span.stop
+        by = {int(i): v.decode() for i, v in zip(decided[::2], decided[1::2], strict=True)}
+        return Reply(
+            np.frombuffer(statuses, dtype=np.uint8), np.frombuffer(numbers, dtype="<u8").tolist(), rows, by
+        )
+
+    def _begin(self, shard: Shard, kind: str, span: Span) -> int:
+        """What the shard must have: all of the log up to its own last call, or up to the span's start where
+        that leaves a gap behind the calls that this process made."""
+        first, last = self._covered[span.log]
+        if span.healing or span.start <= last:
+            return min(span.start, shard.stops.get((kind, span.log), first))
+        return span.start
+
+    async def _run(self, keys: list[str], args: list[Any]) -> Any:
+        client = await self._dial()
+        try:
+            return await _answer(client.evalsha(_SHA, len(keys), *keys, *args))
+        except errors.NoScriptError:  # a new Redis, or a replica that took over
+            return await _answer(client.eval(SCRIPT, len(keys), *keys, *args))
+
+    async def _dial(self) -> Any:
+        """The client, made at the first call: whether it is a cluster is the server's to say."""
+        async with self._dialling:
+            if self._client is None:
+                self._client = await _client_of(self._url)
+        return self._client
+
+    async def _eviction_policies(self) -> set[str]:
+        client = await self._dial()
+        if not _is_cluster(client):
+            return {(await _answer(client.config_get("maxmemory-policy")))["maxmemory-policy"]}
+        await _answer(client.initialize())
+        asked = [client.config_get("maxmemory-policy", target_nodes=node) for node in client.get_primaries()]
+        return {(await _answer(answer))["maxmemory-policy"] for answer in asked}
+
+
+class _Work:
+    """One apply: its rounds, and its answer as it is put together."""
+
+    def __init__(
+        self,
+        state: RedisState,
+        spans: Sequence[Span],
+        entries: Sequence[Entry],
+        packed: list[Packed],
+        versions: str,
+    ) -> None:
+        self._state, self._spans, self._packed = state, spans, packed
+        self._versions = versions
+        self._shards = state._shards
+        is_payment = np.fromiter((p.kind != 2 for p in packed), dtype=np.bool_, count=len(packed))
+        self._is_payment = is_payment
+        self._rows = np.cumsum(is_payment) - 1
+        self.slots = np.zeros((int(is_payment.sum()), len(SLOTS)))
+        self._statuses = np.full(len(entries), Status.STALE, dtype=np.uint8)
+        self._numbers: list[Numbers] = [()] * len(entries)
+        self._by: dict[int, str] = {}
+
+    async def whole(self) -> None:
+        """All parts lie on one shard."""
+        call = Call(self._shards[0])
+        for i, packed in enumerate(self._packed):
+            call.add(i, packed.mask | (_ASK_RING if self._is_payment[i] else 0))
+        await self._round(_WHOLE, [call])
+
+    async def in_two_rounds(self) -> None:
+        payments = [i for i in range(len(self._packed)) if self._is_payment[i]]
+        await self._round(_RING, self._calls(payments, lambda _: [("payer", _ASK_RING)]))
+        applied = (Status.APPLIED, Status.STORED)
+        masks: dict[int, int] = {}
+        for i, packed in enumerate(self._packed):
+            status = self._statuses[i]
+            if not self._is_payment[i] or status in applied:
+                masks[i] = packed.mask
+            elif status == Status.REPLAYED and not any(span.healing for span in self._spans):
+                masks[i] = packed.mask | _READ_ONLY
+        await self._round(_WINDOWS, self._calls(masks, lambda i: self._parts(i, masks[i])))
+
+    async def read(self) -> None:
+        masks = {i: packed.mask | _READ_ONLY for i, packed in enumerate(self._packed)}
+        await self._round("", self._calls(masks, lambda i: self._parts(i, masks[i]), every=False))
+
+    def _parts(self, index: int, mask: int) -> list[tuple[str, int]]:
+        return [(part, _BITS[part] | (mask & _READ_ONLY)) for part in self._packed[index].ids]
+
+    def _calls(
+        self,
+        chosen: Iterable[int],
+        parts: Callable[[int], list[tuple[str, int]]],
+        *,
+        every: bool | None = None,
+    ) -> list[Call]:
+        """A call for each shard that has something to do; for every shard if there are no entries at all."""
+        every = not self._packed if every is None else every
+        calls = {shard.number: Call(shard) for shard in self._shards} if every else {}
+        for i in chosen:
+            masks: dict[int, int] = {}
+            for part, mask in parts(i):
+                shard = self._shard(self._packed[i].ids[part])
+                masks[shard] = masks.get(shard, 0) | mask
+            for shard, mask in masks.items():
+                calls.setdefault(shard, Call(self._shards[shard])).add(i, mask)
+        return list(calls.values())
+
+    def _shard(self, id_: bytes) -> int:
+        return int.from_bytes(id_[:4], "little") % len(self._shards)
+
+    async def _round(self, kind: str, calls: list[Call]) -> None:
+        """Make the calls side by side; every one has ended when this returns or raises."""
+        replies = await asyncio.gather(
+            *(self._state.call(call, kind, self._spans, self._packed, self._versions) for call in calls),
+            return_exceptions=True,
+        )
+        failures = [reply for reply in replies if isinstance(reply, BaseException)]
+        if failures:
+            # Away before behind: to heal, all must answer.
+            raise next((f for f in failures if not isinstance(f, Behind)), failures[0])
+        for call in calls:
+            self._statuses[call.indexes] = Status.STORED
+        for call, reply in zip(calls, replies, strict=True):
+            assert isinstance(reply, Reply)
+            self._take(call, reply)
+
+    def _take(self, call: Call, reply: Reply) -> None:
+        indexes, masks = np.array(call.indexes, dtype=np.intp), np.array(call.masks, dtype=np.intp)
+        if not len(indexes):
+            return
+        known = self._statuses[indexes]
+        self._statuses[indexes] = np.where(_RANK[reply.statuses] > _RANK[known], reply.statuses, known)
+        for i, number in zip(call.indexes, reply.numbers, strict=True):
+            if number:
+                self._numbers[i] = (*self._numbers[i], (call.shard.number, number))
+        payments = self._is_payment[indexes]
+        for part, rows in zip(PARTS, reply.rows, strict=True):
+            if rows:
+                at = indexes[payments & (masks & _BITS[part] != 0)]
+                columns = _COLUMNS[part]
+                width = columns.stop - columns.start
+                self.slots[self._rows[at], columns] = np.frombuffer(rows, dtype="<f8").reshape(-1, width)
+        self._by |= {call.indexes[i]: versions for i, versions in reply.versions.items()}
+
+    def answer(self) -> Answer:
+        answered = np.isin(self._statuses, ANSWERED)
+        for part in ("device", "payee_key"):
+            unnamed = [
+                i for i, p in enumerate(self._packed) if part not in p.ids and p.kind != 2 and answered[i]
+            ]
+            self.slots[self._rows[unnamed], _COLUMNS[part]] = UNKNOWN
+        numbers = [tuple(sorted(found)) for found in self._numbers]
+        stored = {i: v for i, v in self._by.items() if self._statuses[i] == Status.STORED}
+        return Answer(self._statuses, self.slots, numbers, stored)
+
+
+def _least(states: list[LogState | None]) -> LogState | None:
+    if all(state is None for state in states):
+        return None
+    known = [state or LogState(0, 0) for state in states]
+    return LogState(min(s.floor for s in known), min(s.next for s in known))
+
+
+async def _client_of(url: str) -> Any:
+    """A client of the first node that answers, or of the cluster that it belongs to. Raises StateAway."""
+    urls = _addresses(url)
+    for address in urls:
+        client = aioredis.from_url(address, socket_timeout=10, socket_connect_timeout=3)
+        try:
+            info = await client.info("cluster")
+        except _AWAY:
+            await client.aclose()
+            continue
+        if not info.get("cluster_enabled"):
+            return client
+        await client.aclose()
+        return _cluster(urls, client.connection_pool.connection_kwargs)
+    raise StateAway("Redis does not answer: run `vigia up`, or set VIGIA_REDIS_URL")
+
+
+def _addresses(url: str) -> list[str]:
+    """`redis://a:1,b:2/0` names several nodes of one cluster; any that answers tells of the others."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "unix":
+        return [url]
+    hosts, slash, path = rest.partition("/")
+    login, at, hosts = hosts.rpartition("@")
+    return [f"{scheme}://{login}{at}{host}{slash}{path}" for host in hosts.split(",")]
+
+
+def _cluster(urls: list[str], options: dict[str, Any]) -> Any:
+    nodes = [aioredis.connection.parse_url(url) for url in urls]
+    known = [ClusterNode(node["host"], node.get("port", 6379)) for node in nodes]
+    kept = {name: options[name] for name in ("username", "password") if options.get(name)}
+    secure = urls[0].startswith("rediss")
+    return RedisCluster(startup_nodes=known, ssl=secure, socket_timeout=10, socket_connect_timeout=3, **kept)
+
+
+def _is_cluster(client: Any) -> bool:
+    return isinstance(client, RedisCluster)
 
 
 async def _answer(awaitable: Any) -> Any:
     """The one place where Redis's errors become ours: away (call again) or wrong (say what to do)."""
     try:
         return await awaitable
-    except (errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, OSError) as error:
+    except errors.NoScriptError:
+        raise
+    except _AWAY as error:
         raise StateAway(f"Redis does not answer ({error}): run `vigia up`, or set VIGIA_REDIS_URL") from error
     except (errors.OutOfMemoryError, errors.ReadOnlyError, errors.ResponseError) as error:
         # A script's own error wraps the code that it met: "Error running script …: -OOM command not allowed".
         if isinstance(error, errors.OutOfMemoryError | errors.ReadOnlyError) or _NO_WRITES.search(str(error)):
             raise StateAway(f"Redis takes no writes now: {error}") from error
         raise StateError(f"Redis refused the call: {error}") from error
-    except asyncio.IncompleteReadError as error:
-        raise StateAway("Redis closed the connection") from error

@@ -37,14 +37,15 @@ APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = map(int, Status)
 Body = Callable[[State], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "redis-64"])
 def on_state(request: pytest.FixtureRequest) -> Callable[[Body], None]:
     """Runs a coroutine function on an empty state."""
-    url = request.getfixturevalue("redis_flushed") if request.param == "redis" else None
+    url = None if request.param == "memory" else request.getfixturevalue("redis_flushed")
+    shards = 1 if request.param == "redis" else 64
 
     def run(body: Body) -> None:
         async def whole() -> None:
-            state: State = MemoryState() if url is None else await RedisState.connect(url)
+            state: State = MemoryState() if url is None else await RedisState.connect(url, shards)
             try:
                 await body(state)
             finally:
@@ -80,12 +81,19 @@ def statuses(answer: Answer) -> list[int]:
     return list(answer.statuses.tolist())
 
 
+async def stands(state: State, **ends: int) -> list[LogState | None]:
+    """Where logs stand after the empty call by which a worker tells every shard how far it is."""
+    logs = {"log": LOG, "other": OTHER, "reports": REPORTS}
+    await state.apply([Span(logs[name], 0, end, end) for name, end in ends.items()], [])
+    return await state.log_states([logs[name] for name in ends])
+
+
 def slot(answer: Answer, entity: str, stat: str, window: str = "", row: int = -1) -> float:
     """One number of the last row (or of `row`)."""
     (column,) = [
         i
         for i, s in enumerate(SLOTS)
-        if (s.entity, s.stat, s.delayed) == (entity, stat, False) and window in ("", s.window)
+        if (s.entity, s.stat, s.delayed, s.night) == (entity, stat, False, False) and window in ("", s.window)
     ][:1]
     return float(answer.slots[row, column])
 
@@ -172,6 +180,7 @@ def test_a_floor_beyond_next_moves_next_too(on_state) -> None:
         span = Span(LOG, 5, 1, 6)
         answer = await state.apply([span], [Entry(0, 3, pay(3)), Entry(0, 5, pay(5))])
         assert statuses(answer) == [STALE, APPLIED]
+        await call(state, [], 6, floor=5)
         assert await state.log_states([LOG]) == [LogState(5, 6)]
 
     on_state(body)
@@ -181,10 +190,10 @@ def test_behind_changes_nothing_in_any_log(on_state) -> None:
     async def body(state: State) -> None:
         await call(state, [pay(0)])
         spans = [Span(OTHER, 0, 0, 1), Span(LOG, 0, 2, 3)]
-        with pytest.raises(Behind) as caught:
+        with pytest.raises(Behind):
             await state.apply(spans, [Entry(0, 0, pay(1)), Entry(1, 2, pay(2))])
-        assert caught.value.logs == {LOG: LogState(0, 1)}
-        assert await state.log_states([LOG, OTHER]) == [LogState(0, 1), None]
+        assert await stands(state, log=1) == [LogState(0, 1)]
+        assert await state.log_states([OTHER]) == [None]
         answer = await call(state, [pay(1)], 1)
         assert statuses(answer) == [APPLIED]
         assert slot(answer, "payer", "count", "24h") == 1
@@ -194,9 +203,8 @@ def test_behind_changes_nothing_in_any_log(on_state) -> None:
 
 def test_a_log_that_was_lost_is_behind(on_state) -> None:
     async def body(state: State) -> None:
-        with pytest.raises(Behind) as caught:
+        with pytest.raises(Behind):
             await call(state, [pay(7)], 7)
-        assert caught.value.logs == {LOG: LogState(0, 0)}
         assert await state.log_states([LOG]) == [None]
 
     on_state(body)
@@ -209,7 +217,8 @@ def test_log_states_of_known_and_unknown_logs(on_state) -> None:
         assert await state.log_states([LOG, anew]) == [None, None]
         await call(state, [])
         await call(state, [told(0)], log=REPORTS)
-        assert await state.log_states([LOG, anew, REPORTS]) == [LogState(0, 0), None, LogState(0, 1)]
+        assert await stands(state, log=0, reports=1) == [LogState(0, 0), LogState(0, 1)]
+        assert await state.log_states([LOG, anew]) == [LogState(0, 0), None]
 
     on_state(body)
 
@@ -218,8 +227,10 @@ def test_healing_applies_what_is_missing_and_stores_no_answer(on_state) -> None:
     async def body(state: State) -> None:
         events = [pay(i) for i in range(5)]
         await call(state, events[:2])
+        await state.log_states([LOG])
         healed = await call(state, events, healing=True)
         assert statuses(healed)[2:] == [APPLIED] * 3
+        await call(state, [], 5, healing=True)  # a heal ends by telling every shard
         assert await state.log_states([LOG]) == [LogState(5, 5)]
         assert statuses(await call(state, events)) == [STALE] * 5
         following = await call(state, [pay(5)], 5)
@@ -232,11 +243,12 @@ def test_healing_may_begin_ahead_and_be_made_again(on_state) -> None:
     async def body(state: State) -> None:
         events = [pay(i) for i in range(3)]
         for _ in range(2):
-            await call(state, events, 10, healing=True)  # the log begins at 10
+            await call(state, events, 10, floor=10, healing=True)  # the log begins at 10
+            await call(state, [], 13, floor=10, healing=True)
             assert await state.log_states([LOG]) == [LogState(13, 13)]
         following = await call(state, [pay(3)], 13)
         assert slot(following, "payer", "count", "24h") == 3
-        await call(state, [], 20, healing=True)  # marks an empty log as known
+        await call(state, [], 20, floor=20, healing=True)  # marks an empty log as known
         assert await state.log_states([LOG]) == [LogState(20, 20)]
 
     on_state(body)
@@ -256,7 +268,7 @@ def test_several_logs_in_one_call(on_state) -> None:
         assert answer.slots.shape == (3, len(SLOTS))
         assert [slot(answer, "payer", "count", "24h", row) for row in range(3)] == [0, 1, 2]
         assert slot(answer, "payee", "confirmed", "7d", 0) == 1
-        assert await state.log_states([s.log for s in spans]) == [LogState(0, s.stop) for s in spans]
+        assert await stands(state, reports=1, log=2, other=1) == [LogState(0, s.stop) for s in spans]
         again = await state.apply(spans, events, "w")
         assert statuses(again) == [STORED] * 4
         assert again.slots.tobytes() == answer.slots.tobytes()
@@ -270,7 +282,7 @@ def test_offsets_may_be_missing_between(on_state) -> None:
 
     async def body(state: State) -> None:
         await state.apply([Span(LOG, 0, 0, 10)], [Entry(0, 3, pay(3)), Entry(0, 8, pay(8))])
-        assert await state.log_states([LOG]) == [LogState(0, 10)]
+        assert await stands(state, log=10) == [LogState(0, 10)]
         again = await state.apply([Span(LOG, 0, 10, 10)], [Entry(0, 8, pay(8)), Entry(0, 3, pay(3))])
         assert statuses(again) == [STORED, STORED]
 
@@ -415,7 +427,7 @@ def test_no_redis_is_away() -> None:
             asyncio.run(RedisState.connect(url))
 
         async def body() -> None:
-            state = RedisState.at(url)
+            state = RedisState(url)
             with pytest.raises(StateAway):
                 await call(state, [pay(0)])
             with pytest.raises(StateAway):
@@ -423,3 +435,104 @@ def test_no_redis_is_away() -> None:
             await state.close()
 
         asyncio.run(body())
+
+
+def test_numbers_of_a_shard_only_grow_and_come_back_with_a_stored_answer(on_state) -> None:
+    async def body(state: State) -> None:
+        events = [pay(0), told(3), pay(1), pay(1), pay(2, payer_account="a-2", device_id=None)]
+        answer = await call(state, events)
+        assert answer.sequences[3] == ()  # a repeat is applied nowhere
+        last: dict[int, int] = {}
+        for numbers in answer.sequences:
+            for shard, number in numbers:
+                assert number > last.get(shard, 0)
+                last[shard] = number
+        assert [len(numbers) > 0 for numbers in answer.sequences] == [True, True, True, False, True]
+        again = await call(state, events)
+        assert again.sequences == answer.sequences
+
+    on_state(body)
+
+
+def test_what_is_read_is_what_the_next_event_would_see(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [pay(i, payee_key="k-1") for i in range(5)])
+        asked = [pay(9, payee_key="k-1"), pay(9, payer_account="a-2", device_id=None)]
+        read = [await state.read(asked), await state.read(asked)]
+        assert read[0].tobytes() == read[1].tobytes()  # nothing is applied
+        answer = await call(state, asked, 5)
+        assert answer.slots[0].tobytes() == read[0][0].tobytes()
+
+    on_state(body)
+
+
+def test_the_state_belongs_to_the_group_that_asked_first(on_state) -> None:
+    async def body(state: State) -> None:
+        assert [await state.claim(group) for group in ("g", "other", "g")] == ["g", "g", "g"]
+
+    on_state(body)
+
+
+def test_a_second_loss_while_healing_is_noticed(redis_flushed: str) -> None:
+    async def body() -> None:
+        for shards in (1, 64):
+            state = await RedisState.connect(redis_flushed, shards)
+            events = [pay(i) for i in range(6)]
+            await state.log_states([LOG])
+            await call(state, events[:3], healing=True)
+            with redis.Redis.from_url(redis_flushed) as client:
+                client.flushall()
+            with pytest.raises(Behind):
+                await call(state, events[3:], 3, healing=True)
+            await state.close()
+
+    asyncio.run(body())
+
+
+def test_a_loss_of_another_s_events_is_noticed(redis_flushed: str) -> None:
+    """An older snapshot may hold all of this worker's partition and miss another's."""
+
+    async def two() -> None:
+        mine, other = await RedisState.connect(redis_flushed), await RedisState.connect(redis_flushed)
+        await call(mine, [pay(0)])
+        with redis.Redis.from_url(redis_flushed) as client:
+            snapshot = {key: client.dump(key) for key in client.keys("*")}
+            await call(other, [pay(1, payer_account="a-2")], log=OTHER)
+            await call(mine, [pay(2)], 1)
+            snapshot |= {key: client.dump(key) for key in client.keys("*") if b"log:" in key}
+            client.flushall()
+            for key, value in snapshot.items():
+                client.restore(key, 0, value)
+        with pytest.raises(Behind):
+            await call(mine, [pay(3)], 2)
+        await mine.close()
+        await other.close()
+
+    asyncio.run(two())
+
+
+def test_rings_tell_a_heal_what_was_a_repeat(redis_flushed: str) -> None:
+    """A payee's shard is lost, the payer's is not: the repeat between is not counted there."""
+
+    async def body() -> None:
+        state = await RedisState.connect(redis_flushed, 64)
+        events = [pay(0), pay(0), pay(1), pay(1, amount=5), pay(2)]
+        before = await call(state, events)
+        assert statuses(before) == [APPLIED, REPEAT, APPLIED, REUSED, APPLIED]
+        await call(state, [], 5, floor=5)
+        asked = [pay(9, payer_account="a-2", device_id=None)]
+        whole = await state.read(asked)
+        with redis.Redis.from_url(redis_flushed) as client:
+            (payee,) = client.keys("*:payee:*")
+            lost = payee.split(b"}")[0]
+            client.delete(*client.keys(lost.decode() + "}*"))
+        assert (await state.read(asked)).tobytes() != whole.tobytes()
+        with pytest.raises(Behind):
+            await call(state, [pay(3)], 5, floor=5)
+        assert await state.log_states([LOG]) == [LogState(0, 0)]
+        await call(state, events, healing=True)
+        await call(state, [], 5, healing=True)
+        assert (await state.read(asked)).tobytes() == whole.tobytes()
+        await state.close()
+
+    asyncio.run(body())

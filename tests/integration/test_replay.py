@@ -35,7 +35,7 @@ def run(state: State, transactions: Path, reports: Path | None, out: Path) -> Bu
 def test_redis_builds_what_the_oracle_builds(redis_flushed: str, tmp_path: Path) -> None:
     config = SimulationConfig(days=20, accounts=100, transactions_per_day=60, fraud_rate=0.05)
     transactions, reports = write(simulate(config), tmp_path)
-    report = run(RedisState.at(redis_flushed), transactions, reports, tmp_path / "redis.parquet")
+    report = run(RedisState(redis_flushed), transactions, reports, tmp_path / "redis.parquet")
     run(MemoryState(), transactions, reports, tmp_path / "oracle.parquet")
     real, oracle = (pq.read_table(tmp_path / name) for name in ("redis.parquet", "oracle.parquet"))
     assert report.vectors == real.num_rows > 1000
@@ -75,7 +75,7 @@ def test_bad_rows_are_left_out_and_counted_repeats_too(redis_flushed: str, tmp_p
         [datetime(2026, 1, 1, 12, m, tzinfo=UTC) for m in (5, 1, 1, 3, 4, 0)], pa.timestamp("us", "UTC")
     )
     pq.write_table(table(6, event_id=ids, amount=amounts, occurred_at=times), tmp_path / "t.parquet")
-    report = run(RedisState.at(redis_flushed), tmp_path / "t.parquet", None, tmp_path / "f.parquet")
+    report = run(RedisState(redis_flushed), tmp_path / "t.parquet", None, tmp_path / "f.parquet")
     assert dict(report.rejected) == {"AMOUNT_NOT_POSITIVE": 1, "FIELD_LENGTH": 1, "FIELD_MISSING": 1}
     assert report.repeats == 1
     built = pq.read_table(tmp_path / "f.parquet")

@@ -45,6 +45,8 @@ def events(draw: st.DrawFn) -> list[Transaction | FraudReport]:
                     time,
                     draw(st.sampled_from(["OPEN", "CONFIRMED", "REJECTED", "WITHDRAWN"])),
                     "SCAM",
+                    device_id=draw(st.sampled_from([None, "d1", "d2"])),
+                    payee_key=draw(st.sampled_from([None, "k1", "k2"])),
                 )
             )
         else:
@@ -57,6 +59,7 @@ def events(draw: st.DrawFn) -> list[Transaction | FraudReport]:
                     draw(names),
                     payer_ispb=draw(st.sampled_from([None, "00000001"])),
                     device_id=draw(st.sampled_from([None, "d1", "d2"])),
+                    payee_key=draw(st.sampled_from([None, "k1", "k2"])),
                 )
             )
     return out
@@ -72,16 +75,17 @@ async def answers(state: MemoryState | RedisState, items: list, calls: int) -> l
     return out
 
 
-@given(items=events(), calls=st.integers(1, 4))
-def test_oracle_equals_redis(redis_url: str, items: list, calls: int) -> None:
+@given(items=events(), calls=st.integers(1, 4), shards=st.sampled_from([1, 1, 1, 5]))
+def test_oracle_equals_redis(redis_url: str, items: list, calls: int, shards: int) -> None:
     async def both() -> tuple[list[bytes], list[bytes]]:
         client = aioredis.from_url(redis_url)
         await client.flushall()
-        redis_state = RedisState(client)
+        redis_state = RedisState(redis_url, shards)
         try:
             return await answers(redis_state, items, calls), await answers(MemoryState(), items, calls)
         finally:
             await redis_state.close()
+            await client.aclose()
 
     real, oracle = asyncio.run(both())
     for a, b in zip(real, oracle, strict=True):

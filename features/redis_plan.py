@@ -1,0 +1,216 @@
+"""What the catalog decides of the script in Redis: which levels an entity keeps, what each view answers.
+
+`SCRIPT` is `redis_state.lua` behind these constants. Their hash, and the number of shards, are part of every
+key, so that values of another layout are never read: another layout means a rebuild from the log.
+"""
+
+import hashlib
+import struct
+from importlib.resources import files
+from typing import Any
+
+from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
+from features.catalog import ENTITIES, SLOTS
+from features.state import (
+    BINS,
+    COUNTERPARTY_CAP,
+    COUNTERPARTY_KEEP,
+    KEPT_AS,
+    NEWCOMER_AFTER,
+    PARTS,
+    RECENT_CAP,
+    RECENT_KEEP,
+    RING_SIZE,
+    VIEWS,
+)
+from features.windows import (
+    DAY,
+    LEVELS,
+    LOCAL_OFFSET,
+    NIGHT_FROM,
+    NIGHT_TO,
+    REPORT_DELAY,
+    RETENTION,
+    WINDOWS,
+    Level,
+    Window,
+)
+
+LAYOUT = 2
+"""Raised by hand when the Lua text changes what it stores; a changed plan changes the hash by itself."""
+
+KINDS = ("payer", "pair", "payee", "device", "payee_key")
+"""What is kept, one value an entity."""
+
+_IDS = {"payer": 1, "payee": 2, "pair": 3, "device": 4, "payee_key": 5, "inflow": 1, "outflow": 2}
+"""Which of an entry's ids a view reads."""
+
+_TILED = ("count", "sum", "squares", "max")
+
+Plan = dict[str, Any]
+
+
+def _lua(value: object) -> str:
+    """A Python value as a Lua literal; None leaves a field out."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{k}={_lua(v)}" for k, v in value.items() if v is not None) + "}"
+    if isinstance(value, list | tuple):
+        return "{" + ",".join(map(_lua, value)) + "}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}'" if isinstance(value, str) else repr(value)
+
+
+def _position(slot: Slot) -> int | None:
+    """1-based place in the answered row; None if no feature needs it."""
+    return SLOTS.index(slot) + 1 if slot in SLOTS else None
+
+
+def slots_of(view: str) -> list[Slot]:
+    return [slot for slot in SLOTS if slot.entity == view]
+
+
+def part_columns(part: str) -> slice:
+    """The columns of a row of slots that a part answers."""
+    places = [i for i, slot in enumerate(SLOTS) if slot.entity in VIEWS[part]]
+    return slice(places[0], places[-1] + 1)
+
+
+def _levels(kind: str) -> list[tuple[Level, bool]]:
+    """(level, only of payments at night) that the views of a kind read."""
+    slots = [slot for slot in SLOTS if KEPT_AS.get(slot.entity, slot.entity) == kind]
+    found = {(WINDOWS[slot.window].level, slot.night) for slot in slots if slot.stat in _TILED}
+    if any(slot.stat == "newcomers" for slot in slots):
+        found |= {(LEVELS[1], False), (LEVELS[2], False)}
+    return sorted(found, key=lambda level: (level[1], level[0].number))
+
+
+def _keeps(kind: str, stat: str, level: Level | None = None) -> bool:
+    mine = [slot for slot in SLOTS if slot.stat == stat and KEPT_AS.get(slot.entity, slot.entity) == kind]
+    return any(level is None or WINDOWS[slot.window].level is level for slot in mine)
+
+
+def _level_plan(kind: str, level: Level, night: bool) -> Plan:
+    # Days since 1970 fit 16 bits until 2149; finer tiles need 32.
+    index = "I2" if level.grain == DAY else "I4"
+    size = struct.calcsize("<" + {"I2": "H", "I4": "I"}[index])
+    newcomers = _keeps(kind, "newcomers") and level in (LEVELS[1], LEVELS[2])
+    return {
+        "grain": level.grain,
+        "keep": level.keep,
+        "night": night or None,
+        "index": f"<{index}",
+        "narrow": f"<{index}I3I5I6",
+        "narrow_width": size + 14,
+        "wide": f"<{index}I5I6I2I6I4",
+        "wide_width": size + 23,
+        "max": (_keeps(kind, "max", level) and not night) or None,
+        "bins": (newcomers and not night) or None,
+    }
+
+
+def _kind_plan(kind: str) -> Plan:
+    levels = _levels(kind)
+    return {
+        "name": kind,
+        "head": "<I6I6I6I6I6I1I1I4I1" + "I2" * len(levels),
+        "head_size": 37 + 2 * len(levels),
+        "levels": [_level_plan(kind, *level) for level in levels],
+        "parties": (_keeps(kind, "distinct") or _keeps(kind, "changed")) or None,
+        "recent": _keeps(kind, "same") or None,
+    }
+
+
+def _window_plan(view: str, window: Window, delayed: bool, night: bool) -> Plan | None:
+    places = {stat: _position(Slot(view, stat, window.name, delayed, night)) for stat in _TILED}
+    if not any(places.values()):
+        return None
+    grain = window.level.grain  # divides every length, so that a window is a number of whole tiles
+    since = None if window.since is None else window.since // grain
+    day = None if since is None else DAY // grain
+    shift = REPORT_DELAY // grain if delayed else 0
+    return {"tiles": window.length // grain, "shift": shift, "since": since, "day": day, **places}
+
+
+def _view_plan(view: str) -> Plan:
+    kind = KEPT_AS.get(view, view)
+    # The script leans on this order: of one shift the windows grow, and those of the present come first.
+    windows = [w for w in WINDOWS.values() if w.since is None] + [w for w in WINDOWS.values() if w.since]
+    order = [(w, False) for w in windows] + [(w, True) for w in windows if w.since is None]
+    levels = [
+        [
+            plan
+            for window, delayed in order
+            if window.level is level
+            if (plan := _window_plan(view, window, delayed, night))
+        ]
+        for level, night in _levels(kind)
+    ]
+    mine = slots_of(view)
+    lengths = {
+        stat: [{"length": WINDOWS[s.window].length, "at": _position(s)} for s in mine if s.stat == stat]
+        for stat in ("distinct", "same", "under", "open", "confirmed")
+    }
+    return {
+        "kind": KINDS.index(kind) + 1,
+        "id": _IDS[view],
+        "from": SLOTS.index(mine[0]) + 1,
+        "to": SLOTS.index(mine[-1]) + 1,
+        "last": _position(Slot(view, "last")),
+        "first": _position(Slot(view, "first")),
+        "changed": _position(Slot(view, "changed")),
+        "newcomers": _position(Slot(view, "newcomers", "1h")),
+        "levels": levels,
+        "distinct": lengths["distinct"] or None,
+        "same": lengths["same"] or None,
+        "under": lengths["under"] or None,
+        "reports": [
+            {**plan, "open": stat == "open"} for stat in ("open", "confirmed") for plan in lengths[stat]
+        ]
+        or None,
+    }
+
+
+def _part_plan(part: str) -> Plan:
+    columns = part_columns(part)
+    # The other account: the payee of a payer and of a key, the payer of all else.
+    other = _IDS["payee"] if part in ("payer", "payee_key") else _IDS["payer"]
+    applied = [view for view in VIEWS[part] if view not in KEPT_AS]
+    return {
+        "views": [ENTITIES.index(view) + 1 for view in VIEWS[part]],
+        "applied": [{"kind": KINDS.index(view) + 1, "id": _IDS[view]} for view in applied],
+        "labelled": {"kind": KINDS.index(part) + 1, "id": _IDS[part]},
+        "other": other,
+        "from": columns.start + 1,
+        "to": columns.stop,
+    }
+
+
+def plan() -> str:
+    """The Lua constants that the catalog decides."""
+    views = [_view_plan(view) for view in ENTITIES]
+    constants = {
+        "RETENTION": RETENTION,
+        "CP_CAP": COUNTERPARTY_CAP,
+        "CP_KEEP": COUNTERPARTY_KEEP,
+        "RECENT_CAP": RECENT_CAP,
+        "RECENT_KEEP": RECENT_KEEP,
+        "JUST_UNDER": JUST_UNDER,
+        "BINS": BINS,
+        "NEWCOMER_AFTER": NEWCOMER_AFTER,
+        "RING_SIZE": RING_SIZE,
+        "COUNT_MAX": int(COUNT_MAX),
+        "EXACT_MAX": int(EXACT_MAX),
+        "UNKNOWN": int(UNKNOWN),
+        "LOCAL_OFFSET": LOCAL_OFFSET,
+        "NIGHT_FROM": NIGHT_FROM,
+        "NIGHT_TO": NIGHT_TO,
+        "KINDS": [_kind_plan(kind) for kind in KINDS],
+        "VIEWS": views,
+        "PARTS": [_part_plan(part) for part in PARTS],
+    }
+    return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
+
+
+SCRIPT = plan() + files("features").joinpath("redis_state.lua").read_text()
+LAYOUT_VERSION = hashlib.sha256(f"{LAYOUT}\n{plan()}".encode()).hexdigest()[:8]
