@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 
+from features.errors import BadInput
 from stream import metrics
 from stream.commits import Commits
 from stream.health import Health
@@ -67,9 +68,13 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
     if "SSL" not in settings.kafka_security_protocol:
         return None
     ca, cert = settings.kafka_security_ca_file, settings.kafka_security_cert_file
-    context = ssl.create_default_context(cafile=str(ca) if ca else None)
-    if cert:
-        context.load_cert_chain(cert, settings.kafka_security_key_file)
+    try:
+        context = ssl.create_default_context(cafile=str(ca) if ca else None)
+        if cert:
+            context.load_cert_chain(cert, settings.kafka_security_key_file)
+    except ssl.SSLError as error:
+        names = "VIGIA_KAFKA_SECURITY_CA_FILE, _CERT_FILE, _KEY_FILE"
+        raise BadInput(f"{names}: one is not the PEM file that it should be: {error}") from None
     return context
 
 

@@ -76,7 +76,7 @@ def run_worker(settings: Settings) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(settings)
-    pipeline = Pipeline(RedisState.at(settings.redis_url), scorer, policy)
+    pipeline = Pipeline(RedisState(settings.redis_url, settings.state_shards), scorer, policy)
     worker = Worker(
         pipeline,
         Outputs(settings, f"{socket.gethostname()}-{os.getpid()}", health, topic_ids),
@@ -129,7 +129,7 @@ async def _wait_for_redis(settings: Settings, health: Health) -> None:
     """Return when Redis answers and evicts nothing. Raises StateError."""
     while True:
         try:
-            await (await RedisState.connect(settings.redis_url)).close()
+            await (await RedisState.connect(settings.redis_url, settings.state_shards)).close()
         except StateAway as away:
             health.waiting("redis", str(away))
             await asyncio.sleep(_RETRY_SECONDS)

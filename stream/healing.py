@@ -90,6 +90,7 @@ class Healer:
                 _count(records)
                 progress.tell()
             await self._apply(progress.last_spans(), progress.last)
+            await self._apply(progress.done_spans(), [])  # every shard, those without an event of it too
         finally:
             ahead.cancel()
 
@@ -177,6 +178,9 @@ class _Progress:
     def last_spans(self) -> list[Span]:
         starts, self._reached = list(self._reached), [span.stop for span in self._whole]
         return self._calls(starts, self._reached)
+
+    def done_spans(self) -> list[Span]:
+        return self._calls(self._reached, self._reached)
 
     def _calls(self, starts: Sequence[int], stops: Sequence[int]) -> list[Span]:
         return [

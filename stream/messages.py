@@ -147,8 +147,8 @@ class AlertMessage(DecisionMessage):
 Sequence = Annotated[
     list[tuple[int, int]],
     Field(
-        description="[shard, number] of each shard of the state that applied it. What shares an entity shares "
-        "a shard: replaying in the order of these numbers gives every vector again. Empty: not applied"
+        description="[shard, number] of each shard of the state that applied it. What shares an entity "
+        "shares a shard: replaying in the order of these numbers gives every vector again. Empty: not applied"
     ),
 ]
 
