@@ -21,6 +21,9 @@ REASONS = {
     "DEVICE_UNUSUAL": "Dispositivo novo, não cadastrado ou com uso incomum",
     "TIME_UNUSUAL": "Horário incomum para este pagamento",
     "CHANNEL_UNUSUAL": "Forma de iniciação incomum",
+    "MULE_PATTERN": "Conta com sinais de repasse imediato de valores",
+    "LIMIT_PATTERN": "Valores próximos ou acima dos limites do Pix",
+    "KEY_UNUSUAL": "Chave Pix nova, reportada ou com uso incomum",
     REPLAYED: "Pagamento reprocessado após falha técnica",
 }
 
