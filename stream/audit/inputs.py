@@ -1,27 +1,16 @@
-"""Both input topics as one log in record time, which is the order that healing takes."""
+"""Both input topics of a group as one log in record time, which is the order that healing takes."""
 
-import heapq
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from features.state import LogId
-from stream.kafka_log import KafkaLog
+from stream.kafka_log import KafkaLog, Place, Stand
+from stream.merge import Merge, Range
 from stream.pipeline import REPORTS, TRANSACTIONS, Record
-
-Place = tuple[str, int]
-"""A topic's short name and a partition."""
 
 Offsets = Mapping[Place, int]
 
-_CHUNK = 4000
-
-
-class Extent(NamedTuple):
-    """Offsets of one partition at the broker. `committed` is `first` where the group never committed."""
-
-    committed: int
-    first: int
-    end: int
+_BATCH = 2000
 
 
 class Inputs(Protocol):
@@ -29,7 +18,7 @@ class Inputs(Protocol):
 
     logs: Mapping[Place, LogId]
 
-    def extents(self) -> dict[Place, Extent]:
+    def stands(self) -> dict[Place, Stand]:
         """As they are now. Raises KafkaAway."""
         ...
 
@@ -44,37 +33,17 @@ class KafkaInputs:
     def __init__(self, kafka: KafkaLog, group: str) -> None:
         self._kafka = kafka
         ids, partitions = kafka.describe((TRANSACTIONS, REPORTS))
-        self.logs = {
+        self.logs: Mapping[Place, LogId] = {
             (topic, partition): LogId(group, topic, ids[topic], partition)
             for topic in (TRANSACTIONS, REPORTS)
             for partition in range(partitions)
         }
 
-    def extents(self) -> dict[Place, Extent]:
-        found = self._kafka.committed(list(self.logs))
-        return {place: Extent(*offsets) for place, offsets in found.items()}
+    def stands(self) -> dict[Place, Stand]:
+        return self._kafka.stands({place: log.topic_id for place, log in self.logs.items()})
 
     def records(self, start: Offsets, stop: Offsets) -> Iterator[Record]:
-        return merged(self._partition(place, start[place], stop[place]) for place in self.logs)
-
-    def _partition(self, place: Place, start: int, stop: int) -> Iterator[Record]:
-        """A chunk at a time: the one consumer behind it goes from partition to partition."""
-        while start < stop:
-            chunk = next(self._kafka.records(*place, start, stop, _CHUNK), [])
-            if not chunk:
-                return
-            start = chunk[-1].offset + 1
-            yield from chunk
-
-
-def merged(partitions: Iterator[Iterator[Record]]) -> Iterator[Record]:
-    """By Kafka's timestamps; a partition keeps its own order, and a report goes first at equal times."""
-    keyed = heapq.merge(*map(_keyed, partitions), key=lambda pair: pair[0])
-    return (record for _, record in keyed)
-
-
-def _keyed(records: Iterator[Record]) -> Iterator[tuple[tuple[int, bool], Record]]:
-    newest = 0
-    for record in records:
-        newest = max(newest, record.timestamp)
-        yield (newest, record.topic == TRANSACTIONS), record
+        ranges = [Range(log, start[place], stop[place]) for place, log in self.logs.items()]
+        merge = Merge(self._kafka.records, ranges)
+        while batch := merge.next(_BATCH):
+            yield from batch

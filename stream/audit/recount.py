@@ -7,9 +7,10 @@ from features.catalog import SLOTS
 from features.memory_state import MemoryState
 from features.state import Entry, LogId, Span
 from features.transaction import Transaction
-from stream.audit.inputs import Offsets, Place
+from stream.audit.inputs import Offsets
 from stream.audit.replay import Event, Read, Replay, read
 from stream.audit.sample import Entity, Sample, names
+from stream.kafka_log import Place
 from stream.pipeline import Record
 
 _BATCH = 1000

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from features.state import Entry, LogId, Span, State
 from features.transaction import FraudReport, Transaction
-from stream.audit.inputs import Offsets, Place
+from stream.audit.inputs import Offsets
 from stream.dead_letter import Rejected
+from stream.kafka_log import Place
 from stream.pipeline import Record, decode
 
 Event = Transaction | FraudReport

@@ -22,10 +22,11 @@ from features.errors import VigiaError
 from features.state import State
 from features.transaction import Transaction
 from features.windows import DAY, HOUR
-from stream.audit.inputs import Inputs, Offsets, Place
+from stream.audit.inputs import Inputs, Offsets
 from stream.audit.recount import Recount
 from stream.audit.replay import Event, read
 from stream.audit.sample import ROLES, Entity, Name
+from stream.kafka_log import Place
 from stream.pipeline import Record
 
 LATER = (0, 1, HOUR, DAY)
@@ -71,6 +72,8 @@ class Verification:
     """Keys of the state that were looked for in the topics."""
     unexplained: int = 0
     """Those of them that no event names."""
+    strangers: list[list[str]] = field(default_factory=list)
+    """Group, topic and topic id of other logs that fed the state, looked for if a key is unexplained."""
     missing: int = 0
     """Committed records that the state does not have: it lost them, and is not healed yet."""
     seconds: float = 0.0
@@ -78,7 +81,8 @@ class Verification:
     @property
     def sound(self) -> bool:
         """Whether the whole sample was compared and nothing was found."""
-        return not (self.differences or self.moving or self.unexplained or self.missing)
+        unexplained = self.unexplained and not self.strangers
+        return not (self.differences or self.moving or self.missing or unexplained)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ async def verify(
 class _Verifier:
     def __init__(self, inputs: Inputs, state: State, question: Question, on_progress: Progress) -> None:
         self._inputs, self._state, self._question, self._progress = inputs, state, question, on_progress
-        self._first = {place: extent.first for place, extent in inputs.extents().items()}
+        self._first = {place: stand.start for place, stand in inputs.stands().items()}
         self._whole = not any(self._first.values())
         self.recount = Recount(inputs.logs, self._first, question.size, question.seed, question.ids)
         self.report = Verification(keys=len(question.ids))
@@ -148,19 +152,19 @@ class _Verifier:
 
     async def _advance(self) -> None:
         """Recount up to where every shard of the state is now."""
-        committed = {place: extent.committed for place, extent in self._inputs.extents().items()}
-        stands = await self._stands()
-        self.report.missing = sum(max(0, committed[place] - at) for place, at in stands.items())
-        self._refuse_loss(stands)
+        stands = self._inputs.stands()
+        reached = await self._reached()
+        self.report.missing = sum(max(0, stands[place].committed - at) for place, at in reached.items())
+        self._refuse_loss(reached)
         position = self.recount.position
-        records = self._inputs.records(position, stands)
-        await self.recount.take(self._told(records, position, stands), stands)
+        records = self._inputs.records(position, reached)
+        await self.recount.take(self._told(records, position, reached), reached)
 
-    def _refuse_loss(self, stands: Offsets) -> None:
-        if any(stands[place] < at for place, at in self.recount.position.items()):
+    def _refuse_loss(self, reached: Offsets) -> None:
+        if any(reached[place] < at for place, at in self.recount.position.items()):
             raise VigiaError("the state lost events while it was verified: verify it again once it is healed")
 
-    async def _stands(self) -> dict[Place, int]:
+    async def _reached(self) -> dict[Place, int]:
         """The offset of each log below which every shard has applied all."""
         states = await self._state.log_states(list(self._inputs.logs.values()))
         return {
@@ -171,8 +175,8 @@ class _Verifier:
     async def _farthest(self) -> Offsets:
         """Offsets that no shard has gone beyond. Several shards stand apart while a call is under way."""
         if self._question.shards == 1:
-            return await self._stands()
-        return {place: extent.end for place, extent in self._inputs.extents().items()}
+            return await self._reached()
+        return {place: stand.end for place, stand in self._inputs.stands().items()}
 
     async def _compare(self, entities: list[Entity]) -> list[Entity]:
         """Ask for these entities; those that moved meanwhile are left."""
