@@ -25,15 +25,17 @@ SPAN_DAYS = (90, 365, 1826)
 
 LOOKED_UP = (DICT, QRDN, QRES)
 """Initiations in which the payer's institution asks DICT for the key."""
-ELSEWHERE = 2.0
-"""Payments that a key receives through other institutions for each one of this stream."""
+ELSEWHERE = 0.6
+"""Median payments that a key receives through other institutions for each one of this stream …"""
+ELSEWHERE_SPREAD = 1.6
+"""… and its sigma: many honest keys are hardly ever paid, which makes few settlements a weak sign."""
 LEAST_DAILY = 0.01
 """Payments a day that even an account without a life of its own receives."""
-OTHER_VICTIMS = 0.7
+OTHER_VICTIMS = 0.4
 """Victims elsewhere for each payment that a mule account receives here."""
-EARLIER_CAMPAIGN = 0.3
+EARLIER_CAMPAIGN = 0.15
 """Share of the mule accounts that were used, and reported, before."""
-EARLIER_HONEST = 0.004
+EARLIER_HONEST = 0.01
 """Share of the other accounts with such a past: a dispute, a mistaken report, a reformed holder."""
 EARLIER_DAYS = 200.0
 """Mean age of that past (exponential, at least two days)."""
@@ -136,7 +138,7 @@ def _settled(
     """What came through this stream, and a steady volume elsewhere for as long as the account exists."""
     honest = payments.payee[payments.typology == HONEST]
     daily = np.bincount(honest, minlength=population.size) / config.days
-    daily = rng.lognormal(0.0, 0.6, population.size) * (LEAST_DAILY + ELSEWHERE * daily)
+    daily = rng.lognormal(0.0, ELSEWHERE_SPREAD, population.size) * (LEAST_DAILY + ELSEWHERE * daily)
     age_days = np.maximum(asked.at_ms - population.opened_ms[asked.account], 0) / DAY_MS
     lived = np.minimum(age_days[:, None], np.array(SPAN_DAYS))
     here = _Log(payments.payee, payments.at_ms).counts(asked)
@@ -189,7 +191,7 @@ def _reported_elsewhere(
     """The same of other institutions' victims: of this campaign, and of earlier ones."""
     fraud = np.flatnonzero(payments.typology != HONEST)
     others = np.repeat(fraud, rng.poisson(OTHER_VICTIMS, len(fraud)))
-    paid = payments.at_ms[others] + (rng.uniform(-1.5, 0.5, len(others)) * DAY_MS).astype(np.int64)
+    paid = payments.at_ms[others] + (rng.normal(0.0, 0.5, len(others)) * DAY_MS).astype(np.int64)
     mules = np.unique(payments.payee[fraud])
     share = np.full(population.size, EARLIER_HONEST)
     share[mules] = EARLIER_CAMPAIGN

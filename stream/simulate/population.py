@@ -24,7 +24,7 @@ weeks 4.39 million of 83.5 million keys were moved, by the Banco Central's count
 FAVOURITES = 12
 """Payees that a person comes back to; the first six are people, the others shops."""
 FIFTH_BUSINESS_DAY, LAST_BUSINESS_DAY = 5, 30
-PAYDAYS = (0.6, 0.1, 0.1, 0.2)
+PAYDAYS = (0.5, 0.15, 0.15, 0.2)
 """Share of people paid on the fifth business day (CLT art. 459 §1: the latest day for a month's salary), the
 15th, the 20th and the last business day (many public servants). The shares are assumptions."""
 

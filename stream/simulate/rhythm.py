@@ -22,7 +22,7 @@ HOURS = np.array(
 )
 # Monday to Sunday: Friday and Saturday are busiest.
 WEEKDAYS = np.array([0.95, 0.95, 0.97, 1.0, 1.2, 1.12, 0.8])
-PAYDAY_BOOST = np.array([2.2, 1.7, 1.35])
+PAYDAY_BOOST = np.array([1.9, 1.5, 1.25])
 """On payday and the two days after it."""
 LEAN_FROM, LEAN = 20, 0.85
 """From so many days after payday less is spent."""
@@ -73,12 +73,14 @@ def since_payday(config: SimulationConfig, population: Population) -> NDArray[np
 
 
 def _last_payday(days: NDArray[np.datetime64], payday: int) -> NDArray[np.datetime64]:
-    """The latest payday up to each day; never on a weekend or a holiday, but before it."""
+    """The latest payday up to each day; never on a weekend or a holiday, but before it. A Saturday counts
+    among the five business days (Instruction SRT 1/1989)."""
     months = np.unique(np.concatenate([days.astype("datetime64[M]"), days.astype("datetime64[M]") - 1]))
     first = months.astype("datetime64[D]")
     holidays = _holidays(np.concatenate([days, first]))
     if payday == FIFTH_BUSINESS_DAY:
-        paid = np.busday_offset(first, 4, "forward", holidays=holidays)
+        due = np.busday_offset(first, 4, "forward", weekmask="1111110", holidays=holidays)
+        paid = np.busday_offset(due, 0, "backward", holidays=holidays)
     elif payday == LAST_BUSINESS_DAY:
         paid = np.busday_offset((months + 1).astype("datetime64[D]"), -1, "forward", holidays=holidays)
     else:

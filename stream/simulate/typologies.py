@@ -88,7 +88,7 @@ class AccountTakeover(Typology):
     payments: tuple[float, ...] = (0.35, 0.3, 0.22, 0.13)
     gap_minutes: float = 5.0
     hours: tuple[float, ...] = NIGHT
-    asleep: float = 0.45
+    asleep: float = 0.35
     just_below: float = 0.6
     repeats: float = 0.5
     multiple: float = 6.0
@@ -223,7 +223,7 @@ class CredentialStuffingNewDevice(Typology):
     payments: tuple[float, ...] = (0.3, 0.3, 0.25, 0.15)
     gap_minutes: float = 4.0
     hours: tuple[float, ...] = NIGHT
-    asleep: float = 0.45
+    asleep: float = 0.35
     just_below: float = 0.7
     repeats: float = 0.6
     multiple: float = 2.0
