@@ -14,8 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from features.fields import LOCAL_OFFSET
-from features.windows import DAY
+from features.windows import DAY, LOCAL_OFFSET
 
 Column = NDArray[np.float64]
 _Days = NDArray[np.datetime64]
