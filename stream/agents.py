@@ -14,7 +14,7 @@ from typing import Any
 
 import faust
 
-from features.errors import BadInput
+from features.errors import BadInput, VigiaError
 from stream import metrics
 from stream.commits import Commits
 from stream.health import Health
@@ -195,8 +195,9 @@ async def _or_leave(work: Coroutine[Any, Any, None]) -> None:
         await work
     except asyncio.CancelledError:
         raise
-    except BaseException:
-        log.critical("cannot go on; leaving before anything is acknowledged", exc_info=True)
+    except BaseException as error:
+        told = error if isinstance(error, VigiaError) else "leaving before anything is acknowledged"
+        log.critical("cannot go on: %s", told, exc_info=not isinstance(error, VigiaError))
         logging.shutdown()
         os._exit(1)
 
