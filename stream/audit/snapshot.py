@@ -1,4 +1,4 @@
-"""What the state in a Redis holds beside what Kafka has: before a dump is trusted, or when it was restored."""
+"""What the state in a Redis holds, beside what Kafka has: for a dump that is to be kept or was restored."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -7,7 +7,6 @@ other entities are asked for again, until one stands still for as long as a ques
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -58,7 +57,7 @@ class Verification:
 
     events: int = 0
     """Transactions and reports that were recounted."""
-    entities: Counter[str] = field(default_factory=Counter)
+    entities: dict[str, int] = field(default_factory=dict)
     """Compared, by kind."""
     values: int = 0
     differences: int = 0
@@ -197,7 +196,7 @@ class _Verifier:
         return np.concatenate(parts) if parts else np.empty((0, len(SLOTS)))
 
     def _judge(self, name: Name, asked: Sequence[Probe], state: NDArray[np.float64]) -> None:
-        self.report.entities[name.kind] += 1
+        self.report.entities[name.kind] = self.report.entities.get(name.kind, 0) + 1
         differing = False
         for (role, payment), row in zip(asked, state, strict=True):
             columns = self._columns[role]

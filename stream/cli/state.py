@@ -70,8 +70,7 @@ async def _verify(
 def _tell(report: Any) -> None:
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(report.entities.items())) or "no entities"
     lines = [f"{report.events} events recounted; {kinds}: {report.values} values in {report.seconds:.1f} s"]
-    for one in report.first:
-        lines.append(f"  {one.entity}: {one.slot} is {one.state:.17g}, should be {one.oracle:.17g}")
+    lines += [f"  {d.entity}: {d.slot} is {d.state:.17g}, should be {d.oracle:.17g}" for d in report.first]
     if report.missing:
         lines.append(f"{report.missing} committed records are missing: a worker that starts reads them again")
     if report.moving:
