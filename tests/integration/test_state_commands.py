@@ -34,13 +34,12 @@ class Commands:
     client: Any
     events: int
 
-    def __call__(self, *words: object, code: int = 0) -> dict[str, Any]:
+    def __call__(self, *words: object, code: int | None = 0) -> dict[str, Any]:
         """What it printed as JSON, if it did."""
         app = typer.Typer()
         state_cli.register(app)
         result = CliRunner().invoke(app, ["state", *map(str, words), "--json"])
-        failure = result.exception if result.exit_code != code else None
-        assert result.exit_code == code, (failure, result.stderr)
+        assert code in (None, result.exit_code), (result.exception, result.stdout, result.stderr)
         self.error = str(result.exception)
         return json.loads(result.stdout) if result.stdout else {}
 
@@ -54,7 +53,9 @@ def published(kafka: str) -> int:
     settings = load_settings(kafka_bootstrap=kafka, topic_prefix="audit.", group_id="audit")
     create_topics(settings, PARTITIONS, 1)
     config = settings.kafka_client_config()
-    messages = [("audit." + m.topic, m.key, m.value, None) for m in simulate(SIMULATION).messages()]
+    messages = [
+        ("audit." + m.topic, m.key, m.value, None) for m in simulate(SIMULATION).first(600).messages()
+    ]
     assert publish(messages, config=config).sent == len(messages)
     consumer = Consumer({**config, "group.id": "audit"})
     places = [TopicPartition("audit." + topic, p) for topic in INPUTS for p in range(PARTITIONS)]
@@ -172,13 +173,14 @@ def test_snapshot_says_what_there_is(commands: Commands) -> None:
 
 
 def test_a_history_from_files_counts_too(commands: Commands, tmp_path: Path) -> None:
-    history = simulate(SimulationConfig(seed=8, days=10, transactions_per_day=15, fraud_rate=0.05))
+    config = SimulationConfig(seed=8, days=10, transactions_per_day=15, fraud_rate=0.05)
+    history = simulate(config).first(300)
     transactions, reports = write(history, tmp_path)
     files = ["--transactions", transactions, "--reports", reports]
     made = commands("rebuild", *files)
     assert made["history_events"] >= len(history)
     assert made["topic_records"] == commands.events
     assert commands("verify", "--sample", 100, *files)["sound"]
-    report = commands("verify", "--sample", 100_000)
+    report = commands("verify", "--sample", 300, code=None)  # of entities in both, it knows but a part
     assert report["unexplained"] > 0
     assert [group for group, *_ in report["strangers"]] == ["history"]
