@@ -73,6 +73,12 @@ def wait_taken(world: World, n: int) -> None:
     assert wait_until(lambda: taken() >= n, 90, every=0.02), f"{taken()} of {n} taken\n{world.logs()}"
 
 
+def healed(world: World) -> float:
+    """Records that the workers read again."""
+    topics = ("transactions", "fraud-reports")
+    return sum(w.metric(f'vigia_healed_events_total{{topic="{t}"}}') for w in world.workers for t in topics)
+
+
 def assert_each_once(world: World, messages: Messages) -> None:
     """Every payment was decided, and no decision contradicts another on the same payment."""
     wanted = {json.loads(value)["event_id"] for topic, _, value in messages if topic == "transactions"}
@@ -81,9 +87,9 @@ def assert_each_once(world: World, messages: Messages) -> None:
     assert {event for event, payloads in decisions.items() if len(payloads) > 1} == set(), "conflicting"
 
 
-def assert_verified(world: World, **environment: str) -> dict[str, Any]:
+def assert_verified(world: World, sample: int = 1000, **environment: str) -> dict[str, Any]:
     """`vigia state verify` finds that the state is what the topics say."""
-    command = [sys.executable, "-m", "stream.cli", "state", "verify", "--sample", "1000", "--json"]
+    command = [sys.executable, "-m", "stream.cli", "state", "verify", "--sample", str(sample), "--json"]
     of_world = {
         "VIGIA_KAFKA_BOOTSTRAP": world.kafka.address,
         "VIGIA_REDIS_URL": world.redis.address,
@@ -95,7 +101,8 @@ def assert_verified(world: World, **environment: str) -> dict[str, Any]:
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{world.logs()}"
     report: dict[str, Any] = json.loads(done.stdout)
+    print(f"{world.group}: {report}")
     assert report["sound"]
     assert report["differences"] == 0
-    assert sum(report["entities"].values()) == 1000
+    assert sum(report["entities"].values()) == sample
     return report

@@ -6,7 +6,7 @@ recomputes 1,000 entities from the topics and finds the same, bit for bit.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -16,7 +16,7 @@ from deploy.local.process import wait_until
 
 from .. import redis_loss
 from .conftest import World
-from .shared import assert_each_once, assert_verified, load, traffic, wait_taken, world_on
+from .shared import assert_each_once, assert_verified, healed, load, traffic, wait_taken, world_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -35,12 +35,14 @@ def world(kafka: str, tmp_path: Path, model_folder: Path) -> Iterator[World]:
 class Loss(NamedTuple):
     """`before`: what is kept of an earlier time; `strike`: the Redis that answers afterwards."""
 
-    before: Callable[[Service, Path], object]
-    strike: Callable[[Service, object], Service]
+    before: Callable[[Service, Path], Any]
+    strike: Callable[[Service, Any], Service]
+    heals: bool = True
+    """Whether anything is lost for certain. The append-only file keeps what a kill would have taken."""
 
 
 LOSSES = {
-    "kill -9": Loss(lambda *_: None, lambda redis, _: redis_loss.kill9_and_restart(redis)),
+    "kill -9": Loss(lambda *_: None, lambda redis, _: redis_loss.kill9_and_restart(redis), heals=False),
     "flushall": Loss(lambda *_: None, lambda redis, _: redis_loss.flushall(redis)),
     "snapshot": Loss(redis_loss.take_snapshot, redis_loss.restore_snapshot),
     "replica": Loss(redis_loss.old_replica, redis_loss.old_replica_takes_over),
@@ -60,7 +62,21 @@ def test_a_loss_under_load_is_mended(world: World, loss: Loss, eventually: Calla
     assert_each_once(world, messages)
     eventually(worker.ready, "ready again")
     assert_verified(world)
+    assert healed(world) > 0 or not loss.heals
     assert worker.stop() == 0
+
+
+def test_verified_under_load(world: World, eventually: Callable[..., None]) -> None:
+    """Nobody needs to stop for it: what moves is asked again until it stands still."""
+    messages = traffic(EVENTS, seed=14)
+    worker = world.worker()
+    eventually(worker.ready, "ready")
+    with load(world, messages, RATE / 3):
+        wait_taken(world, EVENTS // 4)
+        report = assert_verified(world, 500)
+        assert worker.metric('vigia_events_total{topic="transactions"}') < EVENTS, "all were taken before"
+    assert report["events"] >= EVENTS // 4
+    assert_each_once(world, messages)
 
 
 def test_a_topic_deleted_and_made_anew_under_load(world: World, eventually: Callable[..., None]) -> None:
