@@ -1,12 +1,14 @@
 """`verify` finds what differs, and nothing else, whether or not the state moves meanwhile."""
 
 import asyncio
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from zlib import crc32
 
 import numpy as np
+import orjson
 import pytest
 from numpy.typing import NDArray
 
@@ -15,16 +17,18 @@ from features.errors import VigiaError
 from features.memory_state import MemoryState
 from features.state import LogId
 from features.transaction import Transaction
+from features.windows import DAY, MINUTE
 from stream.audit.inputs import Offsets
 from stream.audit.recount import Histories
 from stream.audit.replay import Replay, read
 from stream.audit.sample import KINDS, Sample, names
 from stream.audit.verify import Question, Verification, verify
+from stream.fields import rfc3339
 from stream.kafka_log import Place, Stand
 from stream.merge import Merge, Range
 from stream.pipeline import Record
-from stream.simulate import SimulationConfig, simulate
 
+NOW = 1_795_275_000_000
 PLACES = [(topic, p) for topic in ("transactions", "fraud-reports") for p in (0, 1)]
 Logs = dict[Place, list[Record]]
 
@@ -60,13 +64,34 @@ class ListInputs:
 
 @cache
 def traffic() -> tuple[tuple[Place, Record], ...]:
-    simulation = simulate(SimulationConfig(seed=4, days=20, transactions_per_day=200, fraud_rate=0.05))
-    made, offsets = [], dict.fromkeys(PLACES, 0)
-    for topic, key, value, at in simulation.messages():
-        place = topic, crc32(key) % 2
-        made.append((place, Record(*place, offsets[place], at, key, value)))
+    """600 payments over 20 days among few, so that all meet often; one in ten is reported a day later."""
+    draw, made = random.Random(4), []
+    for i in range(600):
+        at = NOW + i * 48 * MINUTE
+        payer, payee = f"a-{draw.randrange(12)}", f"a-{draw.randrange(8, 24)}"
+        parties = {"payer": {"account": payer}, "payee": {"account": payee, "key": f"k-{payee}"}}
+        device = {"device": {"id": f"d-{draw.randrange(9)}"}} if draw.random() < 0.8 else {}
+        paid = {"event_id": f"e-{i}", "occurred_at": rfc3339(at), "amount": draw.randrange(1, 90_000) / 100}
+        made.append((at, "transactions", payer, paid | parties | device))
+        if i % 10 == 0:
+            made.append((at + DAY, "fraud-reports", payer, reported(i, payer, payee, at + DAY)))
+    return tuple(records(sorted(made, key=lambda message: message[0])))
+
+
+def reported(i: int, payer: str, payee: str, at: int) -> dict[str, object]:
+    return {
+        "report_id": f"r-{i}", "transaction_event_id": f"e-{i}", "payer_account": payer,
+        "payee_account": payee, "payee_key": f"k-{payee}", "reported_at": rfc3339(at),
+        "status": "CONFIRMED", "type": "SCAM",
+    }  # fmt: skip
+
+
+def records(made: list[tuple[int, str, str, dict[str, object]]]) -> Iterator[tuple[Place, Record]]:
+    offsets = dict.fromkeys(PLACES, 0)
+    for at, topic, key, message in made:
+        place = topic, crc32(key.encode()) % 2
+        yield place, Record(*place, offsets[place], at, key.encode(), orjson.dumps(message))
         offsets[place] += 1
-    return tuple(made)
 
 
 def logs(n: int | None = None) -> Logs:
