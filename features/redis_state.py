@@ -349,6 +349,7 @@ class _Work:
     async def read(self) -> None:
         masks = {i: packed.mask | _READ_ONLY for i, packed in enumerate(self._packed)}
         await self._round("", self._calls(masks, lambda i: self._parts(i, masks[i]), every=False))
+        self._mark_unnamed(np.ones(len(self._packed), dtype=np.bool_))
 
     def _parts(self, index: int, mask: int) -> list[tuple[str, int]]:
         return [(part, _BITS[part] | (mask & _READ_ONLY)) for part in self._packed[index].ids]
@@ -410,15 +411,18 @@ class _Work:
         self._by |= {call.indexes[i]: versions for i, versions in reply.versions.items()}
 
     def answer(self) -> Answer:
-        answered = np.isin(self._statuses, ANSWERED)
+        self._mark_unnamed(np.isin(self._statuses, ANSWERED))
+        numbers = [tuple(sorted(found)) for found in self._numbers]
+        stored = {i: v for i, v in self._by.items() if self._statuses[i] == Status.STORED}
+        return Answer(self._statuses, self.slots, numbers, stored)
+
+    def _mark_unnamed(self, answered: NDArray[np.bool_]) -> None:
+        """A part that an event does not name is UNKNOWN in what it is answered."""
         for part in ("device", "payee_key"):
             unnamed = [
                 i for i, p in enumerate(self._packed) if part not in p.ids and p.kind != 2 and answered[i]
             ]
             self.slots[self._rows[unnamed], _COLUMNS[part]] = UNKNOWN
-        numbers = [tuple(sorted(found)) for found in self._numbers]
-        stored = {i: v for i, v in self._by.items() if self._statuses[i] == Status.STORED}
-        return Answer(self._statuses, self.slots, numbers, stored)
 
 
 def _least(states: list[LogState | None]) -> LogState | None:

@@ -9,20 +9,24 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 import faust
-from faust.types import TP
 
+from features.errors import BadInput, VigiaError
 from stream import metrics
+from stream.commits import Commits
 from stream.health import Health
-from stream.kafka_log import notable
-from stream.pipeline import TRANSACTIONS, Record
+from stream.kafka_log import Place, notable
+from stream.pipeline import Record
+from stream.record_time import in_record_time
 from stream.settings import Settings
-from stream.worker import INPUTS, Worker
+from stream.worker import INPUTS, Worker, WrongCommits
 
 log = logging.getLogger("vigia.agents")
+
+_SWEEP_SECONDS = 1.0
 
 
 def make_app(settings: Settings) -> faust.App:
@@ -48,6 +52,8 @@ def make_app(settings: Settings) -> faust.App:
         broker_heartbeat_interval=2,
         broker_commit_interval=settings.commit_seconds,
         broker_commit_livelock_soft_timeout=3600,
+        # Healing a day of log stops the fetching for long; a worker that hangs is known by its session.
+        broker_max_poll_interval=86_400,
         broker_max_poll_records=4096,
         stream_buffer_maxsize=8192,
         stream_wait_empty=False,
@@ -62,9 +68,13 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
     if "SSL" not in settings.kafka_security_protocol:
         return None
     ca, cert = settings.kafka_security_ca_file, settings.kafka_security_cert_file
-    context = ssl.create_default_context(cafile=str(ca) if ca else None)
-    if cert:
-        context.load_cert_chain(cert, settings.kafka_security_key_file)
+    try:
+        context = ssl.create_default_context(cafile=str(ca) if ca else None)
+        if cert:
+            context.load_cert_chain(cert, settings.kafka_security_key_file)
+    except ssl.SSLError as error:
+        names = "VIGIA_KAFKA_SECURITY_CA_FILE, _CERT_FILE, _KEY_FILE"
+        raise BadInput(f"{names}: one is not the PEM file that it should be: {error}") from None
     return context
 
 
@@ -74,6 +84,7 @@ class Intake:
     def __init__(self, app: faust.App, settings: Settings) -> None:
         self._app, self._max = app, settings.batch_max
         self._names = {settings.topic(name): name for name in INPUTS}
+        self._observed: set[Place] = set()
 
     async def batches(self, stream: Any) -> AsyncIterator[list[Any]]:
         """What waits in the agent's queue, at most `batch_max` events at a time."""
@@ -93,7 +104,7 @@ class Intake:
     def is_current(self, event: Any) -> bool:
         """False for what was fetched before the last rebalance: it is fetched again by its new owner."""
         app = self._app
-        return app.flow_control.is_active() and event.message.generation_id == app.consumer_generation_id
+        return self.flowing and event.message.generation_id == app.consumer_generation_id
 
     def record(self, event: Any) -> Record:
         message = event.message
@@ -112,15 +123,20 @@ class Intake:
         )
 
     @property
+    def flowing(self) -> bool:
+        """False from the moment that a rebalance takes partitions away until it has given them."""
+        return bool(self._app.flow_control.is_active())
+
+    @property
     def generation(self) -> int:
         """Another number after each rebalance."""
         return int(self._app.consumer_generation_id)
 
-    def assigned(self) -> list[tuple[str, int]]:
+    def assigned(self) -> list[Place]:
         tps = (tp for tp in self._app.consumer.assignment() if tp.topic in self._names)
         return sorted((self._names[tp.topic], tp.partition) for tp in tps)
 
-    def committed(self) -> dict[tuple[str, int], int]:
+    def committed(self) -> dict[Place, int]:
         """Offsets that the broker confirmed, of the assigned partitions."""
         offsets = self._committed_offsets()
         return {(self._names[tp.topic], tp.partition): offsets[tp] or 0 for tp in list(offsets)
@@ -130,17 +146,23 @@ class Intake:
         offsets: dict[Any, int | None] = self._app.consumer._committed_offset  # type: ignore[attr-defined]
         return offsets
 
-    def observe_lag(self) -> None:
-        consumer, committed = self._app.consumer, self._committed_offsets()
+    def observe_lag(self, positions: Mapping[Place, int]) -> None:
+        """Records behind the end of each assigned partition; `positions`: below is decided and delivered."""
+        consumer, seen = self._app.consumer, set()
         for tp in consumer.assignment():
-            end = consumer.highwater(tp) if tp.topic in self._names else None
+            place = (self._names.get(tp.topic, ""), tp.partition)
+            end = consumer.highwater(tp) if place in positions else None
             if end is not None:
-                read = committed.get(TP(tp.topic, tp.partition)) or 0
-                metrics.LAG.labels(self._names[tp.topic], str(tp.partition)).set(max(0, end - read))
+                seen.add(place)
+                metrics.LAG.labels(place[0], str(place[1])).set(max(0, end - positions[place]))
+        for topic, partition in self._observed - seen:  # another worker's now: it tells of them
+            metrics.LAG.remove(topic, str(partition))
+        self._observed = seen
 
 
 def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health) -> None:
     """Subscribe one agent to both input topics."""
+    commits = Commits(app, settings, worker.fence)
     topic = app.topic(
         *(settings.topic(name) for name in INPUTS),
         key_type=bytes,
@@ -149,7 +171,7 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
         value_serializer="raw",
         allow_empty=True,
     )
-    turns = Turns(Intake(app, settings), worker, health)
+    turns = Turns(Intake(app, settings), worker, health, commits)
 
     @app.on_partitions_assigned.connect
     async def joined(*_: object, **__: object) -> None:
@@ -160,6 +182,12 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
     async def decide(stream: Any) -> None:
         await _or_leave(turns.take(stream))
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def sweep() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            await _or_leave(turns.sweep())
+
 
 async def _or_leave(work: Coroutine[Any, Any, None]) -> None:
     """Leave the process at an error that nobody can mend, before anything is acknowledged."""
@@ -167,17 +195,18 @@ async def _or_leave(work: Coroutine[Any, Any, None]) -> None:
         await work
     except asyncio.CancelledError:
         raise
-    except BaseException:
-        log.critical("cannot go on; leaving before anything is acknowledged", exc_info=True)
+    except BaseException as error:
+        told = error if isinstance(error, VigiaError) else "leaving before anything is acknowledged"
+        log.critical("cannot go on: %s", told, exc_info=not isinstance(error, VigiaError))
         logging.shutdown()
         os._exit(1)
 
 
 class Turns:
-    """One thing at a time: taking over partitions, or deciding a batch and acknowledging it."""
+    """One thing at a time: taking over partitions, deciding a batch and acknowledging it, or a sweep."""
 
-    def __init__(self, intake: Intake, worker: Worker, health: Health) -> None:
-        self._intake, self._worker, self._health = intake, worker, health
+    def __init__(self, intake: Intake, worker: Worker, health: Health, commits: Commits) -> None:
+        self._intake, self._worker, self._health, self._commits = intake, worker, health, commits
         self._lock = asyncio.Lock()
         self._attached = -1
         self.attaching: asyncio.Task[None] | None = None
@@ -191,9 +220,19 @@ class Turns:
             async with self._lock:
                 await self._take(events)
 
+    async def sweep(self) -> None:
+        """What an idle worker does now and then; a batch under way does as much."""
+        if self._lock.locked():
+            return
+        async with self._lock:
+            if self._attached == self._intake.generation and self._intake.flowing:
+                self._worker.committed(self._intake.committed())
+                await self._worker.sweep()
+                self._intake.observe_lag(self._worker.positions())
+
     async def _take(self, events: list[Any]) -> None:
         intake, worker = self._intake, self._worker
-        first: dict[tuple[str, int], int] = {}
+        first: dict[Place, int] = {}
         records = in_record_time([intake.record(event) for event in events])
         for record in records:
             place = record.topic, record.partition
@@ -205,29 +244,20 @@ class Turns:
             return
         worker.committed(intake.committed())
         await worker.handle(records)
+        await worker.fence.passed()  # closed: these may be records of a topic that is no more
         for event in events:
             event.ack()
-        intake.observe_lag()
+        intake.observe_lag(worker.positions())
 
-    async def _attach(self, first: dict[tuple[str, int], int]) -> None:
+    async def _attach(self, first: dict[Place, int]) -> None:
         """Take over what the last rebalance assigned, if that was not done yet."""
         while self._attached != self._intake.generation:
             generation = self._intake.generation
-            await self._worker.attach(self._intake.assigned(), first)
+            try:
+                await self._worker.attach(self._intake.assigned(), first)
+            except WrongCommits as wrong:
+                # Faust began to read where these commits said: it begins again where the topic does.
+                await self._commits.rewind(wrong.first)
+                self._worker.fence.leave(str(wrong))
             self._attached = generation
         self._health.start()
-
-
-def in_record_time(records: list[Record]) -> list[Record]:
-    """Merged over the partitions by Kafka's timestamps; the order within a partition stays its own.
-
-    So the windows of a payee that many partitions pay grow in about the same order when a log is read again.
-    """
-    newest: dict[tuple[str, int], int] = {}
-    keys = []
-    for record in records:
-        place = record.topic, record.partition
-        newest[place] = max(record.timestamp, newest.get(place, 0))
-        # At equal times a report first: it may be about the payee of the transaction beside it.
-        keys.append((newest[place], record.topic == TRANSACTIONS))
-    return [records[i] for i in sorted(range(len(records)), key=keys.__getitem__)]

@@ -17,6 +17,8 @@ from features.redis_state import RedisState
 from features.state import StateAway
 from models.scorer import Scorer
 from stream.agents import add_agent, make_app
+from stream.fence import Fence
+from stream.healing import Healer
 from stream.health import Health
 from stream.http.operations import serve_operations
 from stream.kafka_log import KafkaAway, KafkaLog
@@ -25,7 +27,7 @@ from stream.pipeline import Pipeline
 from stream.policy import Policy
 from stream.settings import Settings
 from stream.topics import TOPICS
-from stream.worker import Worker
+from stream.worker import INPUTS, Worker
 
 log = logging.getLogger("vigia.bootstrap")
 
@@ -74,14 +76,15 @@ def run_worker(settings: Settings) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(settings)
+    pipeline = Pipeline(RedisState(settings.redis_url, settings.state_shards), scorer, policy)
     worker = Worker(
-        Pipeline(RedisState.at(settings.redis_url), scorer, policy),
-        Outputs(settings, f"{socket.gethostname()}-{os.getpid()}", health),
+        pipeline,
+        Outputs(settings, f"{socket.gethostname()}-{os.getpid()}", health, topic_ids),
         kafka,
         health,
+        Fence({name: topic_ids[name] for name in INPUTS}, health, _begin_anew),
+        Healer(pipeline, kafka, health, settings.state_on_empty),
         group=settings.group_id,
-        topic_ids=topic_ids,
-        on_empty=settings.state_on_empty,
     )
     add_agent(app, settings, worker, health)
 
@@ -103,6 +106,12 @@ def run_worker(settings: Settings) -> None:
         ).execute_from_commandline()
 
 
+def _begin_anew() -> None:
+    """This command again, in this process's place: nothing of what it knew is left."""
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def _wait_for_kafka(kafka: KafkaLog, health: Health) -> dict[str, str]:
     """Ids of the topics, as soon as a broker answers. Raises TopicsMissing."""
     while True:
@@ -120,7 +129,7 @@ async def _wait_for_redis(settings: Settings, health: Health) -> None:
     """Return when Redis answers and evicts nothing. Raises StateError."""
     while True:
         try:
-            await (await RedisState.connect(settings.redis_url)).close()
+            await (await RedisState.connect(settings.redis_url, settings.state_shards)).close()
         except StateAway as away:
             health.waiting("redis", str(away))
             await asyncio.sleep(_RETRY_SECONDS)

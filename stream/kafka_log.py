@@ -3,8 +3,12 @@
 Blocking calls of confluent-kafka; the worker makes them in a thread.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from itertools import islice
+from threading import Lock
+from typing import Any, NamedTuple
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -22,9 +26,13 @@ from stream.pipeline import Record
 from stream.settings import Settings
 
 _TIMEOUT = 10.0
-_CONSUME, _CONSUME_SECONDS = 500, 0.05
+_LOOK_TIMEOUT = 2.0
 _READ_BACK = 2_000
 """Decisions read back at a time: more than a worker has in flight between two commits."""
+
+_FOREIGN = 20_000
+"""So many decisions on a deleted topic and it is certain that none on the present one lies before them: more
+than the batch that a worker may still deliver when it learns of the deletion."""
 
 
 class KafkaAway(VigiaError):
@@ -35,6 +43,21 @@ class TopicsMissing(VigiaError):
     """The topics are not there, or not as the worker needs them."""
 
 
+Place = tuple[str, int]
+"""A topic's short name and a partition."""
+
+
+class Stand(NamedTuple):
+    """Where a group stands in a partition, [start, end) of which can be read."""
+
+    committed: int
+    """The start, if nothing is committed."""
+    start: int
+    end: int
+    foreign: bool = False
+    """What is committed was committed to another topic of that name, and means nothing here."""
+
+
 class KafkaLog:
     """Reads beside the worker's own consumer; joins no group."""
 
@@ -42,6 +65,8 @@ class KafkaLog:
         self._settings = settings
         self._config = settings.kafka_client_config()
         self._admin = AdminClient(self._config)
+        self._reading = Lock()
+        """One reads with the consumer at a time: a heal that was given up may still have a read under way."""
         self._consumer = Consumer(
             {
                 **self._config,
@@ -64,66 +89,89 @@ class KafkaLog:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 missing = ", ".join(sorted(set(full) - set(self._admin.list_topics(timeout=_TIMEOUT).topics)))
                 raise TopicsMissing(f"there is no topic {missing}: run `vigia topics`") from None
-            raise KafkaAway(f"Kafka at {self._config['bootstrap.servers']}: {error.args[0].str()}") from None
+            raise self._away(error) from None
         counts = {name: len(topic.partitions) for name, topic in described.items()}
         if len(set(counts.values())) != 1:
             raise TopicsMissing(f"all topics need the same number of partitions, they have {counts}")
         return {name: str(topic.topic_id) for name, topic in described.items()}, min(counts.values())
 
-    def require_broker(self) -> None:
-        """Raises KafkaAway unless a broker answers within two seconds. Safe beside every other call."""
+    def topic_ids(self, names: Sequence[str]) -> dict[str, str | None]:
+        """Topic ids by short name as the brokers know them now; None for one that is not there.
+
+        Raises KafkaAway unless a broker answers within two seconds. Safe beside every other call.
+        """
+        full = {self._settings.topic(name): name for name in names}
         try:
-            self._admin.list_topics(topic=self._settings.topic("transactions"), timeout=2)
+            futures = self._admin.describe_topics(TopicCollection(list(full)), request_timeout=_LOOK_TIMEOUT)
+            return {full[name]: _topic_id(future) for name, future in futures.items()}
         except KafkaException as error:
-            raise KafkaAway(f"no broker answers at {self._settings.kafka_bootstrap}") from error
+            raise self._away(error) from None
 
-    def committed(self, places: list[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int, int]]:
-        """(committed offset, or the log's start if there is none; start; end) of each topic and partition."""
-        partitions = [TopicPartition(self._settings.topic(topic), p) for topic, p in places]
+    def stands(self, ids: Mapping[Place, str | None]) -> dict[Place, Stand]:
+        """Where the group stands in each place; `ids`: the topic's id, None not to ask. Raises KafkaAway."""
         try:
-            answers = self._consumer.committed(partitions, timeout=_TIMEOUT)
-            found = {}
-            for place, answer in zip(places, answers, strict=True):
-                start, end = self._consumer.get_watermark_offsets(answer, timeout=_TIMEOUT)
-                found[place] = (max(answer.offset, start) if answer.offset >= 0 else start, start, end)
+            asked = [TopicPartition(self._settings.topic(topic), p) for topic, p in ids]
+            with self._reading:
+                answers = self._consumer.committed(asked, timeout=_TIMEOUT)
+                return {
+                    place: self._stand(answer, topic_id)
+                    for (place, topic_id), answer in zip(ids.items(), answers, strict=True)
+                }
         except KafkaException as error:
-            raise KafkaAway(f"Kafka does not answer: {error.args[0].str()}") from None
-        return found
+            raise self._away(error) from None
 
-    def records(self, topic: str, partition: int, start: int, stop: int, size: int) -> Iterator[list[Record]]:
-        """[start, stop) of a partition in lists of at most `size`. Raises KafkaAway."""
-        batch: list[Record] = []
-        for message in self.messages(topic, partition, start, stop):
-            batch.append(record(topic, message))
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def decided(self, partition: int, committed: int) -> dict[int, bytes]:
-        """Source offset → payload of this group's decisions on offsets that are not committed."""
-        name = self._settings.topic("decisions")
-        try:
-            start, end = self._consumer.get_watermark_offsets(
-                TopicPartition(name, partition), timeout=_TIMEOUT
+    def _stand(self, committed: TopicPartition, topic_id: str | None) -> Stand:
+        """A commit says in its metadata to which topic it was made: offsets go by names, but a topic that is
+        deleted and made anew keeps its name, and a worker of the old one may still commit."""
+        start, end = self._watermarks(committed.topic, committed.partition)
+        if committed.offset < 0:
+            return Stand(start, start, end)
+        made_to = committed.metadata or ""
+        if topic_id and (made_to != topic_id if made_to else committed.offset > end):
+            return Stand(start, start, end, foreign=True)
+        if committed.offset > end:  # a new leader may say so for a moment
+            raise KafkaAway(
+                f"{committed.topic}[{committed.partition}] ends at {end}, before the committed "
+                f"{committed.offset}: if that lasts, Kafka lost records"
             )
+        return Stand(max(committed.offset, start), start, end)
+
+    def records(self, topic: str, partition: int, start: int, stop: int, size: int) -> list[Record]:
+        """The first records of [start, stop), at most `size`; none: there are no more. Raises KafkaAway."""
+        with self._reading, closing(self.messages(topic, partition, start, stop)) as messages:
+            return [record(topic, message) for message in islice(messages, size)]
+
+    def decided(self, partition: int, committed: int, topic_id: str) -> dict[int, bytes]:
+        """Source offset → payload of this group's decisions on that topic's offsets that are not committed.
+
+        Raises KafkaAway.
+        """
+        with self._reading:
+            return self._decided(partition, committed, topic_id)
+
+    def _decided(self, partition: int, committed: int, topic_id: str) -> dict[int, bytes]:
+        try:
+            start, end = self._watermarks(self._settings.topic("decisions"), partition)
         except KafkaException as error:
-            raise KafkaAway(f"Kafka does not answer: {error.args[0].str()}") from None
+            raise self._away(error) from None
         found: dict[int, bytes] = {}
-        group = self._settings.group_id.encode()
+        foreign = 0
         while end > start:
             low, oldest = max(start, end - _READ_BACK), None
             for message in self.messages("decisions", partition, low, end):
-                headers = dict(message.headers() or [])
+                headers: dict[str, Any] = dict(message.headers() or [])
                 # Another group's decisions (a shadow worker's, say) are not ours to keep to.
-                if headers.get("group") != group:
+                if headers.get("group") != self._settings.group_id.encode():
+                    continue
+                if headers.get("source_topic_id", topic_id.encode()) != topic_id.encode():
+                    foreign += 1
                     continue
                 offset = int(headers["source_offset"] or 0)
                 oldest = offset if oldest is None else min(oldest, offset)
                 if offset >= committed:
                     found.setdefault(offset, message.value() or b"")
-            if oldest is not None and oldest < committed:
+            # Decisions on a topic of that name that was deleted lie before those on the one that is there.
+            if foreign > _FOREIGN or (oldest is not None and oldest < committed):
                 break
             end = low
         return found
@@ -147,10 +195,7 @@ class KafkaLog:
             asked = [TopicPartition(name, p, since) for p in extents]
             starts = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT)
         except KafkaException as error:
-            raise KafkaAway(
-                f"Kafka at {self._config['bootstrap.servers']} does not answer ({error.args[0].str()}): "
-                "run `vigia up`, or set VIGIA_KAFKA_BOOTSTRAP"
-            ) from None
+            raise self._away(error) from None
         ends = {partition: end for partition, (_, end) in extents.items()}
         # An offset below 0 says that nothing is as late as that.
         return {
@@ -161,7 +206,13 @@ class KafkaLog:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=_TIMEOUT)
         return low, high
 
-    def messages(self, topic: str, partition: int, start: int, stop: int) -> Iterator[Message]:
+    def _away(self, error: KafkaException) -> KafkaAway:
+        return KafkaAway(
+            f"Kafka at {self._config['bootstrap.servers']} does not answer ({error.args[0].str()}): "
+            "run `vigia up`, or set VIGIA_KAFKA_BOOTSTRAP"
+        )
+
+    def messages(self, topic: str, partition: int, start: int, stop: int) -> Generator[Message, None, None]:
         """The messages of [start, stop) of a partition. Raises KafkaAway."""
         if start >= stop:
             return
@@ -176,16 +227,33 @@ class KafkaLog:
                 if silent > _TIMEOUT:
                     raise KafkaAway(f"Kafka stopped answering at {topic}[{partition}] offset {position}")
                 for message in messages:
-                    if error := message.error():
-                        if error.code() == KafkaError._PARTITION_EOF:
+                    position = _next_offset(message)
+                    if message.error() is None:
+                        if position > stop:
                             return
-                        raise KafkaAway(f"Kafka does not answer: {error.str()}")
-                    if (offset := message.offset() or 0) >= stop:
-                        return
-                    position = offset + 1
-                    yield message
+                        yield message
         finally:
             self._consumer.unassign()
+
+
+def _next_offset(message: Message) -> int:
+    """Where the reader is after it. Markers and what compaction took are passed over without a message, but
+    the end of the partition is told with its offset. Raises KafkaAway."""
+    error, offset = message.error(), message.offset() or 0
+    if error is None:
+        return offset + 1
+    if error.code() == KafkaError._PARTITION_EOF:
+        return offset
+    raise KafkaAway(f"Kafka does not answer: {error.str()}")
+
+
+def _topic_id(future: Future[Any]) -> str | None:
+    try:
+        return str(future.result().topic_id)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise
 
 
 def record(topic: str, message: Message) -> Record:

@@ -15,10 +15,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    RootModel,
     StrictBool,
     ValidationError,
 )
 
+from features.state import Numbers
 from features.transaction import FraudReport, Transaction
 from stream.dead_letter import Rejected
 from stream.fields import (
@@ -177,8 +179,17 @@ class AlertMessage(DecisionMessage):
     evidence: dict[str, float | None]
 
 
-class FeatureLogMessage(_Message):
-    """The vector that was scored."""
+Sequence = Annotated[
+    list[tuple[int, int]],
+    Field(
+        description="[shard, number] of each shard of the state that applied it. What shares an entity "
+        "shares a shard: replaying in the order of these numbers gives every vector again. Empty: not applied"
+    ),
+]
+
+
+class ScoredMessage(_Message):
+    """The vector of a transaction, as it was scored."""
 
     event_id: Id
     occurred_at: str = Field(json_schema_extra={"format": "date-time"})
@@ -186,7 +197,26 @@ class FeatureLogMessage(_Message):
     payee_account: Name
     amount: str
     features_version: str
+    sequence: Sequence
     vector: str = Field(description="base64 of little-endian float32, in the order of features_version")
+
+
+class AppliedReportMessage(_Message):
+    """A fraud report as the windows took it."""
+
+    report_id: Id
+    transaction_event_id: Id
+    payer_account: Name
+    payee_account: Name
+    reported_at: str = Field(json_schema_extra={"format": "date-time"})
+    status: Literal["OPEN", "CONFIRMED", "REJECTED", "WITHDRAWN"]
+    features_version: str
+    sequence: Sequence
+
+
+class FeatureLogMessage(RootModel[ScoredMessage | AppliedReportMessage]):
+    """What the state applied: a transaction with the vector that was scored, or a fraud report. The headers
+    `source_topic` (transactions or fraud-reports), `source_partition` and `source_offset` name the record."""
 
 
 def decode_transaction(value: bytes | None, recorded_at: int) -> Transaction:
@@ -260,7 +290,9 @@ def _event_id(value: bytes) -> str | None:
     return found[:128] if isinstance(found, str) and found else None
 
 
-def encode_feature_log(transaction: Transaction, features_version: str, vector: NDArray[np.float32]) -> bytes:
+def encode_feature_log(
+    transaction: Transaction, features_version: str, sequence: Numbers, vector: NDArray[np.float32]
+) -> bytes:
     return orjson.dumps(
         {
             "event_id": transaction.event_id,
@@ -269,6 +301,22 @@ def encode_feature_log(transaction: Transaction, features_version: str, vector: 
             "payee_account": transaction.payee_account,
             "amount": reais(transaction.amount),
             "features_version": features_version,
+            "sequence": sequence,
             "vector": base64.b64encode(vector.tobytes()).decode(),
+        }
+    )
+
+
+def encode_applied_report(report: FraudReport, features_version: str, sequence: Numbers) -> bytes:
+    return orjson.dumps(
+        {
+            "report_id": report.report_id,
+            "transaction_event_id": report.transaction_event_id,
+            "payer_account": report.payer_account,
+            "payee_account": report.payee_account,
+            "reported_at": rfc3339(report.reported_at),
+            "status": report.status,
+            "features_version": features_version,
+            "sequence": sequence,
         }
     )

@@ -17,9 +17,17 @@ REDELIVERED = Counter(
     "vigia_redelivered", "Records that Kafka delivered again, by what the state said", ["status"]
 )
 HEALED = Counter("vigia_healed_events", "Records read again because the state had lost them", ["topic"])
+LATE = Counter(
+    "vigia_late_events",
+    "Transactions decided that were older than every tile that the entity keeps",
+    ["entity"],
+)
 WAITS = Counter("vigia_waits", "Times that a dependency was away and the worker waited", ["dependency"])
 
 LAG = Gauge("vigia_lag_records", "Records behind the end of the log", ["topic", "partition"])
+HEALING = Gauge(
+    "vigia_healing_left_records", "Records that are still to be read again; 0: the state is whole"
+)
 READY = Gauge("vigia_ready", "1 while events can be decided")
 
 BATCH = Histogram(

@@ -5,6 +5,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stream.dead_letter import DeadLetter
 from stream.health import Health
 from stream.messages import SCHEMA_VERSION
-from stream.pipeline import Decided, Outcomes
+from stream.pipeline import Decided, Outcomes, Record
 from stream.settings import Settings
 from stream.topics import TOPICS
 
@@ -27,6 +28,9 @@ _PRODUCER = {
 }
 
 
+Headers = list[tuple[str, bytes]]
+
+
 class Undeliverable(Exception):
     """The producer can't go on; nothing of this batch may be acknowledged."""
 
@@ -34,8 +38,11 @@ class Undeliverable(Exception):
 class Outputs:
     """Sends a batch's outcomes. Partition p of an input goes to partition p of each output."""
 
-    def __init__(self, settings: Settings, worker: str, health: Health) -> None:
-        self._topic = settings.topic
+    def __init__(
+        self, settings: Settings, worker: str, health: Health, topic_ids: Mapping[str, str] | None = None
+    ) -> None:
+        """`topic_ids`: of the inputs, by short name; a decision says on which topic's offset it was made."""
+        self._topic, self._topic_ids = settings.topic, topic_ids or {}
         self._fixed = [
             ("schema_version", SCHEMA_VERSION),
             ("group", settings.group_id.encode()),
@@ -53,33 +60,45 @@ class Outputs:
             self._send("dead-letters", letter.partition, letter.key, letter.value, _dead_headers(letter, now))
         for decided in outcomes.decided:
             self._send_decided(decided, now)
+        for logged in outcomes.logged:
+            self._log(logged.record, logged.feature_log, self._headers(logged.record, now))
         loop = asyncio.get_running_loop()
         while len(self._producer):
             # In a thread: waiting for the broker must not stop heartbeats and health checks.
             await loop.run_in_executor(None, self._producer.flush, 1.0)
             if len(self._producer):
-                self._health.waiting("kafka", "the broker does not acknowledge")
+                self._health.waiting("producer", "the broker does not acknowledge")
             if self._errors:
                 raise Undeliverable(str(self._errors[0]))
         if self._errors:
             raise Undeliverable(str(self._errors[0]))
-        self._health.answered("kafka")
+        self._health.answered("producer")
 
     def _send_decided(self, decided: Decided, now: bytes) -> None:
-        record = decided.record
+        record, headers = decided.record, self._headers(decided.record, now)
+        if decided.fresh:
+            self._send("decisions", record.partition, record.key, decided.decision, headers)
+        if decided.alert:
+            self._send("alerts", record.partition, record.key, decided.alert, headers)
+        self._log(record, decided.feature_log, headers)
+
+    def _log(self, record: Record, value: bytes, headers: Headers) -> None:
+        # The other outputs are of transactions alone; the feature log's records are of both inputs.
+        headers = [*headers, ("source_topic", record.topic.encode())]
+        self._send("feature-log", record.partition, record.key, value, headers)
+
+    def _headers(self, record: Record, now: bytes) -> Headers:
         headers = [
             *self._fixed,
             ("source_partition", str(record.partition).encode()),
             ("source_offset", str(record.offset).encode()),
             ("processed_at", now),
         ]
+        if topic_id := self._topic_ids.get(record.topic):
+            headers.append(("source_topic_id", topic_id.encode()))
         if record.traceparent:
             headers.append(("traceparent", record.traceparent))
-        if decided.fresh:
-            self._send("decisions", record.partition, record.key, decided.decision, headers)
-        if decided.alert:
-            self._send("alerts", record.partition, record.key, decided.alert, headers)
-        self._send("feature-log", record.partition, record.key, decided.feature_log, headers)
+        return headers
 
     def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Any) -> None:
         while True:
@@ -102,5 +121,5 @@ class Outputs:
             self._errors.append(error)
 
 
-def _dead_headers(letter: DeadLetter, now: bytes) -> list[tuple[str, bytes]]:
+def _dead_headers(letter: DeadLetter, now: bytes) -> Headers:
     return [*letter.headers(), ("schema_version", SCHEMA_VERSION), ("processed_at", now)]

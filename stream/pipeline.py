@@ -9,16 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from features.catalog import FEATURES_VERSION, vectors
-from features.state import ANSWERED, Answer, Entry, LogId, Span, State, Status
+from features.state import ANSWERED, Answer, Entry, LogId, Numbers, Span, State, Status
 from features.transaction import FraudReport, Transaction
 from models.scorer import Scorer
 from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
-from stream.judge import Judge, judged_before
-from stream.messages import MAX_BYTES, decode_report, decode_transaction, encode_feature_log
+from stream.judge import Judge, Judgement, judged_before
+from stream.late import late
+from stream.messages import (
+    MAX_BYTES,
+    decode_report,
+    decode_transaction,
+    encode_applied_report,
+    encode_feature_log,
+)
 from stream.policy import Policy
 
 TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
@@ -48,12 +57,29 @@ class Decided(NamedTuple):
     fresh: bool = True
 
 
+class Logged(NamedTuple):
+    """What the windows took and nobody decided: a report, or a transaction whose scoring failed."""
+
+    record: Record
+    feature_log: bytes
+
+
+class Payment(NamedTuple):
+    """A transaction that the state answered."""
+
+    record: Record
+    event: Transaction
+    status: Status
+    numbers: Numbers
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """All that a batch sends."""
 
     decided: list[Decided] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    logged: list[Logged] = field(default_factory=list)
 
 
 @dataclass
@@ -114,56 +140,88 @@ class Pipeline:
         self._decide(records, entries, answer, outcomes)
         return outcomes
 
-    async def heal(self, log: LogId, records: Sequence[Record], start: int, stop: int) -> None:
-        """Apply [start, stop) of a partition again, into the state only. Raises StateAway."""
-        entries = []
-        for record in records:
-            try:
-                entries.append(Entry(0, record.offset, decode(record), record.replay))
-            except Rejected:  # its dead letter was sent when it was first read
-                continue
-        await self.state.apply([Span(log, 0, start, stop, healing=True)], entries)
+    async def heal(self, spans: Sequence[Span], entries: Sequence[Entry]) -> None:
+        """Apply again, into the state only. Raises Behind, StateAway."""
+        await self.state.apply(spans, entries)
 
     def _decide(
         self, records: list[Record], entries: list[Entry], answer: Answer, outcomes: Outcomes
     ) -> None:
-        payments: list[tuple[Record, Transaction]] = []
-        rows, replayed = [], []
-        row = 0
-        for record, entry, status in zip(records, entries, answer.statuses.tolist(), strict=True):
-            if status in (Status.STORED, Status.STALE):
-                metrics.REDELIVERED.labels(Status(status).name).inc()
-            if not isinstance(entry.event, Transaction):
-                continue
-            if status in ANSWERED:
-                payments.append((record, entry.event))
-                rows.append(row)
-                replayed.append(status == Status.REPLAYED)
-            elif status == Status.REUSED:
-                text = "this payer used the event id for another payment"
-                rejected = Rejected("EVENT_ID_REUSED", text, entry.event.event_id)
-                outcomes.dead_letters.append(dead_letter(record, rejected))
-            elif status == Status.REPEAT:
-                metrics.REPEATS.inc()
-            row += 1
+        payments, rows = self._sort(records, entries, answer, outcomes)
         if not payments:
             return
+        events = [payment.event for payment in payments]
         with metrics.stage("vectors"):
-            matrix = vectors(answer.slots[rows], [payment for _, payment in payments])
-        judgements = self._judge.judge([payment for _, payment in payments], matrix, replayed)
-        for (record, payment), vector, judgement in zip(payments, matrix, judgements, strict=True):
-            # Kept until it is committed: the same batch may come again.
-            earlier = self.assignments[record.topic, record.partition].decided.get(record.offset)
-            if earlier is not None and orjson.loads(earlier)["event_id"] != payment.event_id:
-                earlier = None  # of a topic that was deleted and made anew: its offsets began again
-            if earlier is not None:
-                judgement = judged_before(earlier, vector)
-            if judgement is None:
-                rejected = Rejected("SCORING_ERROR", "scoring this event alone fails", payment.event_id)
-                outcomes.dead_letters.append(dead_letter(record, rejected))
+            matrix = vectors(answer.slots[rows], events)
+        _count_late(payments, answer.slots[rows])
+        replayed = [payment.status == Status.REPLAYED for payment in payments]
+        # A STORED one's windows are the stored answer's, whatever was to decide it then (`Answer.versions`).
+        # What those versions decided and delivered is in `decided`, read back when this worker took over,
+        # and stands; what they did not deliver nobody saw, so this worker's versions may decide it.
+        judgements = self._judge.judge(events, matrix, replayed)
+        for payment, vector, judgement in zip(payments, matrix, judgements, strict=True):
+            self._conclude(payment, vector, judgement, outcomes)
+
+    def _sort(
+        self, records: list[Record], entries: list[Entry], answer: Answer, outcomes: Outcomes
+    ) -> tuple[list[Payment], list[int]]:
+        """The transactions to decide and their rows of `answer.slots`; the rest is concluded here."""
+        payments, rows, row = [], [], 0
+        statuses = map(Status, answer.statuses.tolist())
+        for record, entry, status, numbers in zip(records, entries, statuses, answer.sequences, strict=True):
+            _count(status)
+            if isinstance(entry.event, FraudReport):
+                if status in ANSWERED:
+                    value = encode_applied_report(entry.event, FEATURES_VERSION, numbers)
+                    outcomes.logged.append(Logged(record, value))
                 continue
-            feature_log = encode_feature_log(payment, FEATURES_VERSION, vector)
+            if status in ANSWERED:
+                payments.append(Payment(record, entry.event, status, numbers))
+                rows.append(row)
+            elif status == Status.REUSED:
+                outcomes.dead_letters.append(dead_letter(record, _reused(entry.event)))
+            row += 1
+        return payments, rows
+
+    def _conclude(
+        self, payment: Payment, vector: NDArray[np.float32], judgement: Judgement | None, outcomes: Outcomes
+    ) -> None:
+        record, event = payment.record, payment.event
+        earlier = self._delivered(record, event)
+        if earlier is not None:
+            judgement = judged_before(earlier, vector)
+        feature_log = encode_feature_log(event, FEATURES_VERSION, payment.numbers, vector)
+        if judgement is None:
+            rejected = Rejected("SCORING_ERROR", "scoring this event alone fails", event.event_id)
+            outcomes.dead_letters.append(dead_letter(record, rejected))
+            outcomes.logged.append(Logged(record, feature_log))
+        else:
             outcomes.decided.append(Decided(record, *judgement, feature_log, fresh=earlier is None))
+
+    def _delivered(self, record: Record, event: Transaction) -> bytes | None:
+        """The decision that was delivered for this record, kept until it is committed: it may come again."""
+        earlier = self.assignments[record.topic, record.partition].decided.get(record.offset)
+        if earlier is not None and orjson.loads(earlier)["event_id"] != event.event_id:
+            return None  # of a topic that was deleted and made anew: its offsets began again
+        return earlier
+
+
+def _count(status: Status) -> None:
+    if status in (Status.STORED, Status.STALE):
+        metrics.REDELIVERED.labels(status.name).inc()
+    elif status == Status.REPEAT:
+        metrics.REPEATS.inc()
+
+
+def _count_late(payments: Sequence[Payment], slots: NDArray[np.float64]) -> None:
+    fresh = np.array([payment.status == Status.APPLIED for payment in payments])
+    times = np.array([payment.event.occurred_at for payment in payments], dtype=np.int64)
+    for entity, count in late(slots[fresh], times[fresh]).items():
+        metrics.LATE.labels(entity).inc(count)
+
+
+def _reused(event: Transaction) -> Rejected:
+    return Rejected("EVENT_ID_REUSED", "this payer used the event id for another payment", event.event_id)
 
 
 def decode(record: Record) -> Transaction | FraudReport:

@@ -1,9 +1,11 @@
 """Every setting, from `VIGIA_*` environment variables or a `.env` file. A wrong one stops the start."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.errors import BadInput
@@ -20,12 +22,12 @@ class Settings(BaseSettings):
     kafka_security_cert_file: Path | None = None
     kafka_security_key_file: Path | None = None
     kafka_security_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_security_username: str | None = None
-    kafka_security_password: str | None = Field(None, repr=False)
+    kafka_security_username: str | None = Field(None, validate_default=True)
+    kafka_security_password: str | None = Field(None, repr=False, validate_default=True)
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://")
-    state_shards: Literal[1] = Field(
-        1, description="1 on a single Redis; a cluster's 64 is a later version's"
+    state_shards: int = Field(
+        1, ge=1, le=256, description="1 on a single Redis, 64 on a cluster; another number is another state"
     )
     state_on_empty: Literal["rebuild", "fresh"] = "rebuild"
 
@@ -43,6 +45,39 @@ class Settings(BaseSettings):
     )
     batch_max: int = Field(1024, ge=1, le=10_000, description="most events that one batch takes")
     commit_seconds: float = Field(0.25, gt=0, description="least time between two commits")
+
+    @field_validator("kafka_security_ca_file", "kafka_security_cert_file", "kafka_security_key_file")
+    @classmethod
+    def _is_readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not os.access(value, os.R_OK):
+            raise ValueError("it should be a PEM file that exists and can be read")
+        return value
+
+    @field_validator("kafka_security_username", "kafka_security_password")
+    @classmethod
+    def _is_there_for_sasl(cls, value: str | None, info: ValidationInfo) -> str | None:
+        protocol = info.data.get("kafka_security_protocol", "")
+        if not value and protocol.startswith("SASL"):
+            raise ValueError(f"it should be set, for VIGIA_KAFKA_SECURITY_PROTOCOL is {protocol}")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _has_ports(cls, value: str) -> str:
+        """`redis://a:1,b:2` names several nodes of a cluster, so no one URL parser reads it."""
+        scheme, _, rest = value.partition("://")
+        hosts = rest.partition("?")[0].partition("/")[0].rpartition("@")[2].split(",")
+        for host in hosts if scheme != "unix" else ():
+            try:
+                name = urlsplit(f"//{host}")
+                wrong = not name.hostname or name.port == 0
+            except ValueError:
+                wrong = True
+            if wrong:
+                raise ValueError(
+                    "it should be redis://host[:port][,host:port]/number, a port from 1 to 65535"
+                )
+        return value
 
     def topic(self, name: str) -> str:
         """The full name of a topic, e.g. `pix.decisions` for `decisions`."""
@@ -76,5 +111,6 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = "VIGIA_" + "_".join(str(part) for part in first["loc"]).upper()
         secret = "URL" in name or "PASSWORD" in name  # an address may carry a password
-        given = "" if secret else f" (it is {first['input']!r})"
-        raise BadInput(f"{name}: {first['msg']}{given}") from None
+        given = "" if secret else f" (it is {str(first['input'])!r})"
+        told = first["msg"].removeprefix("Value error, ")
+        raise BadInput(f"{name}: {told}{given}") from None

@@ -3,31 +3,40 @@
 An error has three ends (DESIGN section 7): Redis or the broker away: wait here and go on; one event that
 fails alone: its dead letter (`pipeline`); anything else is raised, and whoever calls must leave the process
 before anything is acknowledged.
+
+::
+
+    WrongCommits        what is committed belongs to a deleted topic: commit this instead, and begin anew
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
-from features.state import Behind, LogId, StateAway
+from features.state import Behind, LogId, StateError
 from stream import metrics
+from stream.fence import Fence
+from stream.healing import Healer, topic_ids
 from stream.health import Health
-from stream.kafka_log import KafkaAway, KafkaLog
+from stream.kafka_log import KafkaAway, KafkaLog, Place, TopicsMissing
 from stream.outputs import Outputs
+from stream.patience import Patience, in_thread
 from stream.pipeline import REPORTS, TRANSACTIONS, Assignment, Outcomes, Pipeline, Record
 
 log = logging.getLogger("vigia.worker")
 
 INPUTS = (TRANSACTIONS, REPORTS)
 
-T = TypeVar("T")
-Place = tuple[str, int]
-"""A topic's short name and a partition."""
+_MISSING_SECONDS = 0.5
 
-_HEAL_BATCH = 2048
-_AWAY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+class WrongCommits(Exception):
+    """`first`: where these places are to be read from; what is committed there is of a deleted topic."""
+
+    def __init__(self, first: Mapping[Place, int]) -> None:
+        super().__init__(f"commits of a deleted topic: {dict(first)}")
+        self.first = first
 
 
 class Worker:
@@ -39,34 +48,40 @@ class Worker:
         outputs: Outputs,
         kafka: KafkaLog,
         health: Health,
+        fence: Fence,
+        healer: Healer,
         *,
         group: str,
-        topic_ids: Mapping[str, str],
-        on_empty: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._clock = clock
         self._pipeline, self._outputs, self._kafka, self._health = pipeline, outputs, kafka, health
-        self._group, self._topic_ids, self._on_empty = group, topic_ids, on_empty
+        self.fence, self._healer, self._group, self._clock = fence, healer, group, clock
+        self._patience = Patience(health)
+        self._logs: dict[Place, LogId] = {}
+        """Of the whole group."""
 
     async def handle(self, batch: Sequence[Record]) -> Outcomes:
         """Process a batch and deliver all that it sends; then its records may be acknowledged."""
         for record in batch:
             metrics.EVENTS.labels(record.topic).inc()
         metrics.BATCH.observe(len(batch))
-        while True:
-            try:
-                outcomes = await self._patiently("redis", lambda: self._pipeline.process(batch))
-                break
-            except Behind as behind:
-                log.warning("the state lost applied events; reading them again")
-                for assignment in list(self._pipeline.assignments.values()):
-                    if lost := behind.logs.get(assignment.log):
-                        await self._heal(assignment.log, lost.next, assignment.position)
+        outcomes = await self._process(batch)
         with metrics.stage("deliver"):
             await self._outputs.deliver(outcomes)
         self._count(outcomes)
         return outcomes
+
+    async def sweep(self) -> None:
+        """Tell every shard what is committed, and notice what it lost: an idle worker would do neither."""
+        await self._process([])
+
+    async def _process(self, batch: Sequence[Record]) -> Outcomes:
+        while True:
+            try:
+                return await self._patience("redis", lambda: self._pipeline.process(batch))
+            except Behind:
+                log.warning("the state lost applied events; reading them again")
+                await self._make_whole(self.positions(), lost=True)
 
     def committed(self, offsets: Mapping[Place, int]) -> None:
         """The broker confirmed these commits; the next call lets the state forget what lies below."""
@@ -74,14 +89,19 @@ class Worker:
             if assignment := self._pipeline.assignments.get(place):
                 assignment.committed = max(assignment.committed, offset)
 
+    def positions(self) -> dict[Place, int]:
+        """Where this worker is: all below is decided and delivered, between two turns."""
+        return {place: a.position for place, a in self._pipeline.assignments.items()}
+
     async def look_for_kafka(self) -> None:
-        """Say in health whether a broker answers: an idle worker would not notice."""
+        """Say in health whether a broker answers, and see whether its topics are still the same."""
         try:
-            await self._in_thread(self._kafka.require_broker)
+            found = await in_thread(self._kafka.topic_ids, INPUTS)
         except KafkaAway as away:
             self._health.waiting("kafka", str(away))
         else:
             self._health.answered("kafka")
+            self.fence.look(found)
 
     def was_past(self, first: Mapping[Place, int]) -> bool:
         """Whether any of these offsets lies before what this worker already processed."""
@@ -92,72 +112,49 @@ class Worker:
         """Take over exactly these partitions: heal what the state lost, read back what was decided.
 
         `first`: the offset of the first record at hand of a partition, where there is one.
+        Raises WrongCommits, and StateError when the state is another group's.
         """
-        found = await self._patiently("kafka", lambda: self._in_thread(self._kafka.committed, list(places)))
-        logs = {place: LogId(self._group, place[0], self._topic_ids[place[0]], place[1]) for place in places}
-        states = await self._patiently("redis", lambda: self._pipeline.state.log_states(list(logs.values())))
-        assignments = {}
-        for (place, log_id), state in zip(logs.items(), states, strict=True):
-            committed, start, _ = found[place]
-            position = min(committed, first.get(place, committed))
-            known = state.next if state else start
-            if state is None and self._on_empty == "fresh":
-                known = position
-            if state is None or known < position:
-                await self._heal(log_id, known, position)
-            assignments[place] = Assignment(log_id, position, position)
+        await self._know_topics()
+        mine = {place: self._logs[place] for place in places}
+        stands = await self._patience.blocking("kafka", self._kafka.stands, topic_ids(mine))
+        if wrong := {place: stand.committed for place, stand in stands.items() if stand.foreign}:
+            raise WrongCommits(wrong)
+        positions = {p: min(stand.committed, first.get(p, stand.committed)) for p, stand in stands.items()}
+        await self._make_whole(positions)
+        assignments = {p: Assignment(log_id, positions[p], positions[p]) for p, log_id in mine.items()}
+        for place, assignment in assignments.items():
             if place[0] == TRANSACTIONS:
-                assignments[place].decided = await self._decided(place[1], position)
+                assignment.decided = await self._patience.blocking(
+                    "kafka", self._kafka.decided, place[1], assignment.position, assignment.log.topic_id
+                )
         self._pipeline.assignments = assignments
         log.info("attached", extra={"fields": {"partitions": len(assignments)}})
 
-    async def _decided(self, partition: int, position: int) -> dict[int, bytes]:
-        return await self._patiently(
-            "kafka", lambda: self._in_thread(self._kafka.decided, partition, position)
-        )
-
-    async def _heal(self, log_id: LogId, start: int, stop: int) -> None:
-        """Read [start, stop) of a partition into the state again, or mark it as known when it is empty."""
-        if stop > start:
-            fields = {"topic": log_id.topic, "partition": log_id.partition, "from": start, "to": stop}
-            log.warning("healing", extra={"fields": fields})
-            self._health.waiting("state", "it lost events, which are read again")
-        position = start
-        while records := await self._patiently("kafka", self._reader(log_id, position, stop)):
-            end = records[-1].offset + 1
-            await self._apply_again(log_id, records, position, end)
-            metrics.HEALED.labels(log_id.topic).inc(len(records))
-            position = end
-        await self._apply_again(log_id, [], position, stop)
-        self._health.answered("state")
-
-    def _reader(self, log_id: LogId, start: int, stop: int) -> Callable[[], Awaitable[list[Record]]]:
-        """The next records from `start`; each try asks Kafka anew, so that a failed one skips nothing."""
-
-        def read() -> list[Record]:
-            return next(self._kafka.records(log_id.topic, log_id.partition, start, stop, _HEAL_BATCH), [])
-
-        return lambda: self._in_thread(read)
-
-    async def _apply_again(self, log_id: LogId, records: Sequence[Record], start: int, stop: int) -> None:
-        await self._patiently("redis", lambda: self._pipeline.heal(log_id, records, start, stop))
-
-    async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(None, call, *args)
-
-    async def _patiently(self, dependency: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Make the call until the dependency answers. Waiting is said in health and metrics."""
-        attempt = 0
+    async def _know_topics(self) -> None:
+        """The group's logs, after a look at the topics: they may have been made anew since the last one."""
         while True:
             try:
-                answer = await call()
-            except (StateAway, KafkaAway) as away:
-                self._health.waiting(dependency, str(away))
-                await asyncio.sleep(_AWAY_SECONDS[min(attempt, len(_AWAY_SECONDS) - 1)])
-                attempt += 1
+                ids, partitions = await self._patience.blocking("kafka", self._kafka.describe, INPUTS)
+            except TopicsMissing:
+                self.fence.look(dict.fromkeys(INPUTS))
+                await asyncio.sleep(_MISSING_SECONDS)
             else:
-                self._health.answered(dependency)
-                return answer
+                break
+        self.fence.look(ids)
+        self._logs = {
+            (topic, partition): LogId(self._group, topic, ids[topic], partition)
+            for topic in INPUTS
+            for partition in range(partitions)
+        }
+
+    async def _make_whole(self, positions: Mapping[Place, int], *, lost: bool = False) -> None:
+        owner = await self._patience("redis", lambda: self._pipeline.state.claim(self._group))
+        if owner != self._group:
+            raise StateError(
+                f"this Redis holds the state of group {owner!r}, whose events would look like repeats to "
+                f"{self._group!r}: give it a Redis of its own (VIGIA_REDIS_URL), or empty this one"
+            )
+        await self._healer.make_whole(self._logs, positions, lost=lost)
 
     def _count(self, outcomes: Outcomes) -> None:
         now = self._clock() * 1000

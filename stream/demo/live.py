@@ -102,8 +102,8 @@ def _settle(publisher: Publisher, watch: Watch, worker: WorkerProcess, kafka: Ka
     places = [(topic, partition) for topic in INPUTS for partition in range(watch.partitions)]
     last, moved = -1, time.monotonic()
     while time.monotonic() - moved < _SETTLE_SECONDS:
-        standing = kafka.committed(places).values()
-        if all(committed >= end for committed, _, end in standing) and watch.has_read_all():
+        standing = kafka.stands(dict.fromkeys(places)).values()
+        if all(stand.committed >= stand.end for stand in standing) and watch.has_read_all():
             break
         if watch.count != last:
             last, moved = watch.count, time.monotonic()

@@ -108,7 +108,7 @@ def _traffic(config: DemoConfig, history: History, quality: Quality, place: Grou
         )
     inputs = [("transactions", partition) for partition in range(config.partitions)]
     published = Published(
-        transactions=sum(end - start for _, start, end in kafka.committed(inputs).values()),
+        transactions=sum(stand.end - stand.start for stand in kafka.stands(dict.fromkeys(inputs)).values()),
         undelivered=publisher.failed,
         repeats_counted=worker.repeats(),
         began=publisher.began,

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,13 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from deploy.local import Service, start_kafka, start_redis
 from deploy.local.ports import free_port
 from deploy.local.process import wait_until
+from features.transaction import FraudReport, Transaction
+from stream.dead_letter import Rejected
+from stream.kafka_log import record
+from stream.parity import FeatureRecord, Source, feature_record
+from stream.pipeline import Record, decode
 from stream.publish import publish
+from stream.record_time import in_record_time
 from stream.settings import Settings
 from stream.topics import create_topics
 
@@ -78,6 +85,26 @@ class World:
             consumer.close()
         return messages
 
+    def events(self) -> list[tuple[Record, Transaction | FraudReport]]:
+        """The good records of both inputs in record time."""
+        records = [
+            record(topic, message)
+            for topic in ("transactions", "fraud-reports")
+            for message in self.read(topic)
+        ]
+        found = []
+        for each in in_record_time(records):
+            with suppress(Rejected):
+                found.append((each, decode(each)))
+        return found
+
+    def feature_log(self) -> list[FeatureRecord]:
+        """Each source once. What was sent again after a crash must be the same."""
+        found: dict[Source, FeatureRecord] = {}
+        for each in map(feature_record, self.read("feature-log")):
+            assert found.setdefault(each.source, each) == each
+        return list(found.values())
+
     def decisions(self) -> dict[str, set[bytes]]:
         """Event id → the different payloads that were ever sent for it."""
         found: dict[str, set[bytes]] = defaultdict(set)
@@ -96,6 +123,19 @@ class World:
 
         assert wait_until(all_there, seconds, every=0.5), f"{len(found)} of {n} decided\n{self.logs()}"
         return found
+
+    def wait_for_logged(self, n: int, seconds: float = 120) -> None:
+        """Return when the feature log holds n records."""
+
+        def ends() -> int:
+            consumer = Consumer({**self.settings.kafka_client_config(), "group.id": "test-reader"})
+            try:
+                places = [TopicPartition(self.prefix + "feature-log", p) for p in range(self.partitions)]
+                return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+            finally:
+                consumer.close()
+
+        assert wait_until(lambda: ends() >= n, seconds, every=0.5), f"{ends()} of {n} logged\n{self.logs()}"
 
     def logs(self) -> str:
         return "\n".join(f"--- {w.log}\n{w.log.read_text()[-3000:]}" for w in self.workers if w.log.exists())

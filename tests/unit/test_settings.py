@@ -57,7 +57,15 @@ def test_a_file_is_read_and_the_environment_goes_before_it(
         ("VIGIA_KAFKA_SECURITY_PROTOCOL", "TLS"),
         ("VIGIA_KAFKA_SECURITY_SASL_MECHANISM", "GSSAPI"),
         ("VIGIA_REDIS_URL", "127.0.0.1:6379"),
-        ("VIGIA_STATE_SHARDS", "3"),
+        ("VIGIA_STATE_SHARDS", "0"),
+        ("VIGIA_STATE_SHARDS", "257"),
+        ("VIGIA_REDIS_URL", "redis://h:port/0"),
+        ("VIGIA_REDIS_URL", "redis://h:65536/0"),
+        ("VIGIA_REDIS_URL", "redis://"),
+        ("VIGIA_REDIS_URL", "redis://a:1,b:x"),
+        ("VIGIA_KAFKA_SECURITY_CA_FILE", "/nowhere/ca.pem"),
+        ("VIGIA_KAFKA_SECURITY_CERT_FILE", "/nowhere/cert.pem"),
+        ("VIGIA_KAFKA_SECURITY_KEY_FILE", "/nowhere/key.pem"),
         ("VIGIA_STATE_ON_EMPTY", "guess"),
         ("VIGIA_GROUP_ID", ""),
         ("VIGIA_TOPIC_PREFIX", "pix/"),
@@ -86,17 +94,33 @@ def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(load_settings())
 
 
-def test_sasl_and_tls_reach_the_client() -> None:
+@pytest.mark.parametrize(
+    "url", ["redis://h", "rediss://u:p@h:1/2", "unix:///tmp/r.sock", "redis://a:1,b:2/0"]
+)
+def test_addresses_of_redis(url: str) -> None:
+    assert load_settings(redis_url=url).redis_url == url
+
+
+@pytest.mark.parametrize("missing", ["username", "password"])
+def test_sasl_needs_both_of_its_names(missing: str) -> None:
+    given = {"kafka_security_username": "u", "kafka_security_password": "p"}
+    del given[f"kafka_security_{missing}"]
+    with pytest.raises(BadInput, match=f"^VIGIA_KAFKA_SECURITY_{missing.upper()}: it should be set, for"):
+        load_settings(kafka_security_protocol="SASL_SSL", **given)
+
+
+def test_sasl_and_tls_reach_the_client(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
     settings = load_settings(
         kafka_security_protocol="SASL_SSL",
         kafka_security_username="u",
         kafka_security_password="p",  # noqa: S106
-        kafka_security_ca_file=Path("ca.pem"),
+        kafka_security_ca_file=tmp_path / "ca.pem",
     )
     assert settings.kafka_client_config() == {
         "bootstrap.servers": "127.0.0.1:9092",
         "security.protocol": "SASL_SSL",
-        "ssl.ca.location": "ca.pem",
+        "ssl.ca.location": str(tmp_path / "ca.pem"),
         "log_level": 2,
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "u",

@@ -1,0 +1,73 @@
+"""Faust's commits, each with the id of the topic that it was made to; none while the fence is closed.
+
+The one place that reaches into Faust's consumer for it (docs/adr/0004). Faust commits by names and with empty
+metadata; `KafkaLog.stands` reads the ids back and knows by them what a worker of a deleted topic committed.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+from aiokafka.errors import CommitFailedError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, ensure_aiokafka_TP
+from faust.types import TP
+
+from stream.fence import Fence
+from stream.kafka_log import Place
+from stream.settings import Settings
+
+log = logging.getLogger("vigia.commits")
+
+
+class Commits:
+    """What the app commits, and how."""
+
+    def __init__(self, app: faust.App, settings: Settings, fence: Fence) -> None:
+        self._app, self._topic, self.fence = app, settings.topic, fence
+        self._ids = {settings.topic(name): topic_id for name, topic_id in fence.ids.items()}
+        commits = self
+
+        class FencedConsumer(Consumer):
+            def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+                return _FencedThread(self, commits=commits, loop=self.loop, beacon=self.beacon)
+
+        app.transport.Consumer = FencedConsumer  # type: ignore[misc]
+
+    def with_id(self, offsets: Mapping[TP, int]) -> dict[Any, OffsetAndMetadata]:
+        return {
+            ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, self._ids.get(tp.topic, ""))
+            for tp, offset in offsets.items()
+        }
+
+    async def rewind(self, first: Mapping[Place, int]) -> None:
+        """Commit these offsets of assigned places, whatever is committed there now."""
+        offsets = {TP(self._topic(topic), partition): offset for (topic, partition), offset in first.items()}
+        consumer: Any = self._app.consumer
+        if not await consumer._commit(offsets):
+            log.warning("could not commit: a rebalance came between; whoever is assigned them does")
+
+
+class _FencedThread(AIOKafkaConsumerThread):
+    """Faust's own, with another `_commit`."""
+
+    def __init__(self, consumer: Consumer, *, commits: Commits, **kwargs: Any) -> None:
+        self._commits = commits
+        super().__init__(consumer, **kwargs)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """False: not committed, and read again by whoever is assigned it next."""
+        mine = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
+        if self._commits.fence.closed or not mine:
+            return False
+        try:
+            await self._ensure_consumer().commit(self._commits.with_id(mine))
+        except CommitFailedError as error:  # the group went on without this worker, which joins it again
+            log.warning("not committed: %s", error)
+            return False
+        except Exception as error:
+            log.exception("committing fails")
+            await self.crash(error)
+            return False
+        return True

@@ -1,0 +1,58 @@
+"""A topic deleted and made anew under its old name: noticed by its id, and nothing of it is skipped.
+
+Offsets begin again in the new topic, but Kafka's consumers and their commits go by names. The group's
+coordinator forgets what was committed when a topic is deleted (KAFKA-2000), which a worker of the old topic
+undoes when it commits a moment later. So three things stand against that:
+
+- every commit carries the topic's id as its metadata; one of another id means nothing (`KafkaLog.stands`);
+- while the fence is closed nothing is acknowledged or committed;
+- a worker that finds other ids begins anew, as a new process: nothing of the old topic stays in memory.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from stream.health import Health
+
+log = logging.getLogger("vigia.fence")
+
+
+class Fence:
+    """Closed while the input topics are not those that this worker began with."""
+
+    def __init__(self, ids: Mapping[str, str], health: Health, begin_anew: Callable[[], None]) -> None:
+        """`ids`: topic ids by short name. `begin_anew` does not return (in tests it may)."""
+        self.ids = dict(ids)
+        self._health, self._begin_anew = health, begin_anew
+        self._open = asyncio.Event()
+        self._open.set()
+
+    @property
+    def closed(self) -> bool:
+        """May be asked from any thread."""
+        return not self._open.is_set()
+
+    async def passed(self) -> None:
+        """Return when the topics are there, as they were."""
+        await self._open.wait()
+
+    def look(self, found: Mapping[str, str | None]) -> None:
+        """What the brokers know now: another id begins anew, a missing topic is waited for."""
+        others = [name for name, topic_id in found.items() if topic_id not in (None, self.ids[name])]
+        missing = [name for name, topic_id in found.items() if topic_id is None]
+        if others:
+            self._open.clear()
+            self.leave(f"{', '.join(others)} was deleted and made anew")
+        elif missing:
+            self._open.clear()
+            self._health.waiting("topics", f"{', '.join(missing)} is not there: run `vigia topics`")
+        else:
+            self._open.set()
+            self._health.answered("topics")
+
+    def leave(self, why: str) -> None:
+        """Begin anew, before anything more is acknowledged."""
+        self._open.clear()
+        log.critical("beginning anew: %s", why)
+        self._begin_anew()
