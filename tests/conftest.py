@@ -32,7 +32,7 @@ from models.train import Task, train
 from .redis_cluster import RedisCluster, running_cluster
 
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", max_examples=2000, deadline=None, print_blob=True)
 _by_place = "ci" if os.environ.get("CI", "").lower() in {"1", "true"} else "dev"
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or _by_place)
 
