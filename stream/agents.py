@@ -225,6 +225,7 @@ class Turns:
         if self._lock.locked():
             return
         async with self._lock:
+            self._worker.fence.obey()
             if self._attached == self._intake.generation and self._intake.flowing:
                 self._worker.committed(self._intake.committed())
                 await self._worker.sweep()
@@ -258,6 +259,7 @@ class Turns:
             except WrongCommits as wrong:
                 # Faust began to read where these commits said: it begins again where the topic does.
                 await self._commits.rewind(wrong.first)
-                self._worker.fence.leave(str(wrong))
+                self._worker.fence.close(str(wrong))
+                self._worker.fence.obey()
             self._attached = generation
         self._health.start()

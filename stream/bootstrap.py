@@ -77,13 +77,14 @@ def run_worker(settings: Settings) -> None:
     asyncio.set_event_loop(loop)
     app = make_app(settings)
     pipeline = Pipeline(RedisState(settings.redis_url, settings.state_shards), scorer, policy)
+    fence = Fence({name: topic_ids[name] for name in INPUTS}, health, _begin_anew)
     worker = Worker(
         pipeline,
         Outputs(settings, f"{socket.gethostname()}-{os.getpid()}", health, topic_ids),
         kafka,
         health,
-        Fence({name: topic_ids[name] for name in INPUTS}, health, _begin_anew),
-        Healer(pipeline, kafka, health, settings.state_on_empty),
+        fence,
+        Healer(pipeline, kafka, health, fence, settings.state_on_empty),
         group=settings.group_id,
     )
     add_agent(app, settings, worker, health)

@@ -25,34 +25,43 @@ class Fence:
         """`ids`: topic ids by short name. `begin_anew` does not return (in tests it may)."""
         self.ids = dict(ids)
         self._health, self._begin_anew = health, begin_anew
-        self._open = asyncio.Event()
-        self._open.set()
+        self._why = ""
+        self._open, self._settled = True, asyncio.Event()
+        self._settled.set()
 
     @property
     def closed(self) -> bool:
         """May be asked from any thread."""
-        return not self._open.is_set()
-
-    async def passed(self) -> None:
-        """Return when the topics are there, as they were."""
-        await self._open.wait()
+        return not self._open
 
     def look(self, found: Mapping[str, str | None]) -> None:
-        """What the brokers know now: another id begins anew, a missing topic is waited for."""
+        """What the brokers know now. Once a topic has another id, the fence stays closed."""
         others = [name for name, topic_id in found.items() if topic_id not in (None, self.ids[name])]
         missing = [name for name, topic_id in found.items() if topic_id is None]
         if others:
-            self._open.clear()
-            self.leave(f"{', '.join(others)} was deleted and made anew")
-        elif missing:
-            self._open.clear()
+            self.close(f"{', '.join(others)} was deleted and made anew")
+        elif missing and not self._why:
+            self._open = False
+            self._settled.clear()
             self._health.waiting("topics", f"{', '.join(missing)} is not there: run `vigia topics`")
-        else:
-            self._open.set()
+        elif not self._why:
+            self._open = True
+            self._settled.set()
             self._health.answered("topics")
 
-    def leave(self, why: str) -> None:
-        """Begin anew, before anything more is acknowledged."""
-        self._open.clear()
-        log.critical("beginning anew: %s", why)
-        self._begin_anew()
+    def close(self, why: str) -> None:
+        """For good: this process is to begin anew at the next `obey`."""
+        self._open, self._why = False, why
+        self._settled.set()
+
+    def obey(self) -> None:
+        """Begin anew if need be. To be called where nothing that the state took is still to be delivered: a
+        new topic's reader would take it for a repeat of what was decided."""
+        if self._why:
+            log.critical("beginning anew: %s", self._why)
+            self._begin_anew()
+
+    async def passed(self) -> None:
+        """Return when the topics are there as they were; begin anew when they come back as others."""
+        await self._settled.wait()
+        self.obey()

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from features.state import Behind, Entry, LogId, LogState, Span
 from stream import metrics
 from stream.dead_letter import Rejected
+from stream.fence import Fence
 from stream.health import Health
 from stream.kafka_log import KafkaLog, Place, Stand
 from stream.merge import Merge, Range
@@ -32,9 +33,11 @@ _AGAIN_SECONDS = 0.2
 class Healer:
     """Makes the state whole: it has everything of every log up to what is decided."""
 
-    def __init__(self, pipeline: Pipeline, kafka: KafkaLog, health: Health, on_empty: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, kafka: KafkaLog, health: Health, fence: Fence, on_empty: str
+    ) -> None:
         """`on_empty`: `rebuild` or `fresh`, for a state that knows none of the logs."""
-        self._pipeline, self._kafka, self._health = pipeline, kafka, health
+        self._pipeline, self._kafka, self._health, self._fence = pipeline, kafka, health, fence
         self._on_empty, self._patience = on_empty, Patience(health)
 
     async def make_whole(
@@ -58,7 +61,7 @@ class Healer:
                 return
 
     async def _heal(self, logs: Mapping[Place, LogId], positions: Mapping[Place, int], lost: bool) -> None:
-        stands = await self._patience.blocking("kafka", self._kafka.stands, topic_ids(logs))
+        stands = await self._patience.blocking("kafka", self._stands, logs)
         states = await self._patience("redis", lambda: self._pipeline.state.log_states(list(logs.values())))
         targets = {place: max(stand.committed, positions.get(place, 0)) for place, stand in stands.items()}
         if not lost and all(s and s.next >= t for s, t in zip(states, targets.values(), strict=True)):
@@ -98,10 +101,15 @@ class Healer:
         self, merge: Merge, progress: "_Progress"
     ) -> "asyncio.Task[tuple[list[Record], list[Entry]] | None]":
         def read() -> tuple[list[Record], list[Entry]] | None:
+            self._fence.obey()
             records = merge.next(BATCH)
             return (records, progress.entries(records)) if records else None
 
         return asyncio.create_task(self._patience("kafka", lambda: in_thread(read)))
+
+    def _stands(self, logs: Mapping[Place, LogId]) -> dict[Place, Stand]:
+        self._fence.obey()  # a topic that is gone is waited for, unless another has its name now
+        return self._kafka.stands(topic_ids(logs))
 
     async def _apply(self, spans: Sequence[Span], entries: Sequence[Entry]) -> None:
         await self._patience("redis", lambda: self._pipeline.heal(spans, entries))

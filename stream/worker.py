@@ -19,7 +19,7 @@ from stream import metrics
 from stream.fence import Fence
 from stream.healing import Healer, topic_ids
 from stream.health import Health
-from stream.kafka_log import KafkaAway, KafkaLog, Place, TopicsMissing
+from stream.kafka_log import KafkaAway, KafkaLog, Place, Stand, TopicsMissing
 from stream.outputs import Outputs
 from stream.patience import Patience, in_thread
 from stream.pipeline import REPORTS, TRANSACTIONS, Assignment, Outcomes, Pipeline, Record
@@ -116,7 +116,7 @@ class Worker:
         """
         await self._know_topics()
         mine = {place: self._logs[place] for place in places}
-        stands = await self._patience.blocking("kafka", self._kafka.stands, topic_ids(mine))
+        stands = await self._patience.blocking("kafka", self._stands, topic_ids(mine))
         if wrong := {place: stand.committed for place, stand in stands.items() if stand.foreign}:
             raise WrongCommits(wrong)
         positions = {p: min(stand.committed, first.get(p, stand.committed)) for p, stand in stands.items()}
@@ -130,6 +130,10 @@ class Worker:
         self._pipeline.assignments = assignments
         log.info("attached", extra={"fields": {"partitions": len(assignments)}})
 
+    def _stands(self, ids: Mapping[Place, str | None]) -> dict[Place, Stand]:
+        self.fence.obey()
+        return self._kafka.stands(ids)
+
     async def _know_topics(self) -> None:
         """The group's logs, after a look at the topics: they may have been made anew since the last one."""
         while True:
@@ -141,6 +145,7 @@ class Worker:
             else:
                 break
         self.fence.look(ids)
+        self.fence.obey()
         self._logs = {
             (topic, partition): LogId(self._group, topic, ids[topic], partition)
             for topic in INPUTS

@@ -11,6 +11,7 @@ import pytest
 from features.memory_state import MemoryState
 from features.state import Answer, Behind, Entry, LogId, LogState, Span, StateAway
 from stream import healing, metrics
+from stream.fence import Fence
 from stream.fields import rfc3339
 from stream.healing import Healer
 from stream.health import Health
@@ -80,6 +81,10 @@ class Watched(MemoryState):
         return await super().apply(spans, entries, versions)
 
 
+def fence(health: Health) -> Fence:
+    return Fence({}, health, lambda: pytest.fail("nothing is to begin anew"))
+
+
 def heal(
     state: MemoryState,
     kafka: FakeLog,
@@ -91,7 +96,7 @@ def heal(
     health.start()
     pipeline: Any = Pipeline.__new__(Pipeline)
     pipeline.state = state
-    healer = Healer(pipeline, kafka, health, on_empty)  # type: ignore[arg-type]
+    healer = Healer(pipeline, kafka, health, fence(health), on_empty)  # type: ignore[arg-type]
     asyncio.run(healer.make_whole(LOGS, positions or {}, lost=lost))
     return health
 
@@ -228,7 +233,7 @@ def test_two_heal_at_once() -> None:
         state, kafka = MemoryState(), FakeLog(traffic())
         pipeline: Any = Pipeline.__new__(Pipeline)
         pipeline.state = state
-        healers = [Healer(pipeline, kafka, Health(), "rebuild") for _ in range(2)]  # type: ignore[arg-type]
+        healers = [Healer(pipeline, kafka, Health(), fence(Health()), "rebuild") for _ in range(2)]  # type: ignore[arg-type]
         await asyncio.gather(*(healer.make_whole(LOGS, {}) for healer in healers))
         return state
 

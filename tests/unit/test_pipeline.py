@@ -19,6 +19,7 @@ from features.state import LogId, LogState
 from models.costs import Thresholds
 from models.scorer import Scorer
 from stream.dead_letter import CODES
+from stream.fence import Fence
 from stream.fields import rfc3339
 from stream.healing import Healer
 from stream.health import Health
@@ -348,7 +349,9 @@ def test_healing_applies_and_sends_nothing(scorer: Scorer) -> None:
     lost, batch = pipeline(scorer), [*TRAFFIC[:20], payment(90, offset=17)._replace(value=b"{")]
     kafka = FakeLog(batch)
     logs = {place: LOGS[place] for place in kafka.ends}
-    asyncio.run(Healer(lost, kafka, Health(), "rebuild").make_whole(logs, {}))  # type: ignore[arg-type]
+    health = Health()
+    healer = Healer(lost, kafka, health, Fence({}, health, lambda: None), "rebuild")  # type: ignore[arg-type]
+    asyncio.run(healer.make_whole(logs, {}))
     states = asyncio.run(lost.state.log_states(list(logs.values())))
     assert states == [LogState(end, end) for end in kafka.ends.values()]
     whole = pipeline(scorer)
