@@ -21,7 +21,7 @@ from rich.table import Table
 
 from features.catalog import FAMILIES, FEATURES_VERSION, NAMES
 from models.extras import train_extra
-from stream.cli.common import console, progress
+from stream.cli.common import progress
 from stream.simulate import Simulation, SimulationConfig, simulate
 from stream.simulate.files import write
 from stream.simulate.typologies import NAMES as TYPOLOGIES
@@ -229,8 +229,6 @@ def main(
     studies = [simulated_study(simulation, simulated_files(simulation))]
     if source := quality.handbook():
         studies.insert(0, handbook_study(quality.handbook_files(source)[0]))
-    else:
-        console.print(f"without the Handbook's part: {quality.ABSENT}", soft_wrap=True)
     with progress("families") as bar:
         task = bar.add_task("left out", total=len(studies) * len(FAMILIES))
         found = [losses(study, FAMILIES, lambda: bar.advance(task)) for study in studies]
