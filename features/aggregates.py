@@ -113,6 +113,11 @@ def ratio(above: Column, below: Column) -> Column:
     return np.divide(above, below, out=unknown, where=below > 0)
 
 
+def last(window: str) -> str:
+    """The window in words."""
+    return {"midnight": "since midnight", "20h": "since 20 h"}.get(window, f"in the last {window}")
+
+
 def _suffix(window: str, delayed: bool) -> str:
     return f"{window}_delayed" if delayed else window
 
@@ -132,8 +137,11 @@ def count(entity: str, window: str, reason: str, *, delayed: bool = False) -> Fe
     return _answer(slot, f"count_{_suffix(window, delayed)}", meaning, "payments", reason)
 
 
-def total(entity: str, window: str, reason: str) -> Feature:
-    meaning = f"amount paid by or to this {entity} in the last {window}"
+def total(entity: str, window: str, reason: str, words: str = "") -> Feature:
+    words = words or {"payer": "this payer sent", "payee": "this payee received"}.get(
+        entity, f"was paid by way of this {entity}"
+    )
+    meaning = f"amount that {words} {last(window)}"
     return _answer(Slot(entity, "sum", window), f"sum_{window}", meaning, "BRL", reason)
 
 
@@ -221,11 +229,11 @@ def amount_z(entity: str, window: str, reason: str) -> Feature:
     )
 
 
-def since_last(entity: str, reason: str) -> Feature:
+def since_last(entity: str, reason: str, words: str = "") -> Feature:
     slot = Slot(entity, "last")
     return Feature(
         f"{entity}_seconds_since_last",
-        f"time since the last payment of this {entity}; unknown if there is none",
+        f"time since {words or f'the last payment of this {entity}'}; unknown if there is none",
         "seconds",
         reason,
         lambda frame: np.maximum(frame.time - known(frame.slot(slot)), 0.0) / SECOND,

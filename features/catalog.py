@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import aggregates as f
+from features import calendar as c
 from features import fields as e
 from features.aggregates import Feature, Frame, Slot
 from features.transaction import INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
@@ -30,7 +31,7 @@ REPORTED = ("24h", "7d", "30d", "60d")
 AMOUNT, VELOCITY, NEW_PAYEE, FAN_IN = "AMOUNT_UNUSUAL", "PAYER_VELOCITY", "NEW_PAYEE", "PAYEE_FAN_IN"
 PAYEE_RISK, PAYER_RISK, PROFILE = "PAYEE_REPORTED", "PAYER_REPORTED", "PAYEE_PROFILE"
 DEVICE, TIME, CHANNEL = "DEVICE_UNUSUAL", "TIME_UNUSUAL", "CHANNEL_UNUSUAL"
-MULE, LIMIT, KEY = "MULE_PATTERN", "LIMIT_PATTERN", "KEY_UNUSUAL"
+MULE, LIMIT, KEY, DICT = "MULE_PATTERN", "LIMIT_PATTERN", "KEY_UNUSUAL", "DICT_RISK"
 
 _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
     "event": (
@@ -47,6 +48,25 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         e.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, e.local_hour),
         e.field("local_weekday", "weekday in São Paulo, 0 is Monday", "day", TIME, e.local_weekday),
         e.field("is_night", "1 from 20 h to 6 h in São Paulo", "flag", TIME, e.is_night),
+        e.field("is_holiday", "1 on a national holiday", "flag", TIME,
+                lambda frame: c.is_holiday(frame.time)),
+        e.field("is_holiday_eve", "1 on the day before a national holiday", "flag", TIME,
+                lambda frame: c.is_holiday_eve(frame.time)),
+        e.field("days_to_month_end", "days that the local month still has after this one", "days", TIME,
+                lambda frame: c.days_to_month_end(frame.time)),
+        e.field("business_day_of_month", "1 on the month's first banking day, 2 on the second; 0 on others",
+                "day", TIME, lambda frame: c.business_day_of_month(frame.time)),
+        e.field("days_since_salary", "days since the last salary day (a month's fifth working day)", "days",
+                TIME, lambda frame: c.days_since_salary(frame.time)),
+    ),
+    "dict": (
+        *(
+            e.field(f"dict_{what}_{span}", f"{words} of the payee's key over {span}, as DICT told the sender",
+                    unit, DICT, e.number(f"dict_{what}_{span}"))
+            for what, words, unit in e.DICT_COUNTS for span in ("d90", "m12", "m60")
+        ),
+        e.field("dict_age_days", "days since DICT's statistics were made", "days", DICT,
+                e.days_since("dict_updated_at")),
     ),
     "payer_velocity": (
         *(f.count("payer", window.name, VELOCITY) for window in ALL),
@@ -116,10 +136,10 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         f.distinct("device", "payer", "7d", DEVICE),
     ),
     "mule": (
-        *(f.total("inflow", window, MULE) for window in ("2h", "24h")),
+        *(f.total("inflow", window, MULE, "the payer's account received") for window in ("2h", "24h")),
         f.drained("2h", MULE),
-        f.since_last("inflow", MULE),
-        *(f.total("outflow", window, MULE) for window in ("2h", "24h")),
+        f.since_last("inflow", MULE, "the payer's account last received a payment"),
+        *(f.total("outflow", window, MULE, "the payee's account sent") for window in ("2h", "24h")),
         *(f.passed_on(window, MULE) for window in ("2h", "24h")),
     ),
     "limits": (

@@ -33,9 +33,13 @@ from features.transaction import (
 Kind = type[Transaction] | type[FraudReport]
 
 MONEY = ("amount", "payer_balance")
-TIMES = ("occurred_at", "reported_at", "payer_opened_at", "payee_opened_at")
+TIMES = ("occurred_at", "reported_at", "payer_opened_at", "payee_opened_at", "dict_updated_at")
 EVENT_TIMES = ("occurred_at", "reported_at")
 FLAGS = ("device_registered",)
+DICT_STATISTICS = ("settlements", "fraud_markers", "open_reports")
+DICT_SPANS = ("d90", "m12", "m60")
+COUNTS = tuple(f"dict_{statistic}_{span}" for statistic in DICT_STATISTICS for span in DICT_SPANS)
+MAX_COUNT = 2**31 - 1
 ENUMS = {
     "payer_person_type": PERSON_TYPES,
     "payee_person_type": PERSON_TYPES,
@@ -96,6 +100,8 @@ def _type_problem(schema: pa.Schema, name: str) -> str | None:
         fits, wanted = pa.types.is_timestamp(kind), "a timestamp (UTC)"
     elif name in FLAGS:
         fits, wanted = pa.types.is_boolean(kind), "a boolean"
+    elif name in COUNTS:
+        fits, wanted = pa.types.is_integer(kind), "an integer"
     else:
         fits, wanted = text or pa.types.is_integer(kind), "a string"
     if fits or pa.types.is_null(kind):
@@ -104,23 +110,37 @@ def _type_problem(schema: pa.Schema, name: str) -> str | None:
 
 
 def plain(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column of a checked file as one of few types: string, boolean, timestamp, or (money) as it is."""
+    """The column of a checked file as one of few types: string, boolean, timestamp, integer, or (money) as
+    it is."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_null(column.type):
-        empty = pa.timestamp("ms") if name in TIMES else pa.bool_() if name in FLAGS else pa.string()
-        return column.cast(empty)
-    if name in FLAGS or name in TIMES or (name in MONEY and not pa.types.is_large_string(column.type)):
+        return column.cast(_type_of_unknown(name))
+    if name in (*FLAGS, *TIMES, *COUNTS) or (name in MONEY and not pa.types.is_large_string(column.type)):
         return column
     return column.cast(pa.string())
 
 
+def _type_of_unknown(name: str) -> pa.DataType:
+    """The plain type of a column that holds nothing but nulls."""
+    if name in TIMES:
+        return pa.timestamp("ms")
+    if name in COUNTS:
+        return pa.int64()
+    return pa.bool_() if name in FLAGS else pa.string()
+
+
 def in_units(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A plain column in our units: centavos, milliseconds, strings. Money is null where it is no centavos."""
+    """A plain column in our units: centavos, milliseconds, counts, strings.
+
+    Money is null where it is no centavos; a count beyond 63 bits turns negative, and its row is refused.
+    """
     if name in MONEY:
         return centavos(column)
     if name in TIMES:
         return column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+    if name in COUNTS:
+        return column.cast(pa.int64(), safe=False)
     return column
 
 
@@ -163,6 +183,8 @@ def problems(
         yield from _money_problems(name, column, converted)
     elif name in EVENT_TIMES:
         yield "TIME_OUT_OF_RANGE", pc.or_(pc.less(converted, EARLIEST), pc.greater_equal(converted, LATEST))
+    elif name in COUNTS:
+        yield "FIELD_TYPE", pc.or_(pc.less(converted, 0), pc.greater(converted, MAX_COUNT))
     elif name in ENUMS:
         known = pc.is_in(column, value_set=pa.array(ENUMS[name]))
         yield "ENUM_UNKNOWN", pc.and_(pc.is_valid(column), pc.invert(known))

@@ -57,6 +57,19 @@ def device_registered(frame: Frame) -> Column:
     return frame.numbers("device_registered")
 
 
+DICT_COUNTS = (
+    ("settlements", "settled payments", "payments"),
+    ("fraud_markers", "fraud markers", "markers"),
+    ("open_reports", "open infraction reports", "reports"),
+)
+"""What DICT tells of a key: (field's name, words, unit)."""
+
+
+def number(name: str) -> Callable[[Frame], Column]:
+    """The field `name` as it is; NaN where the sender left it out."""
+    return lambda frame: frame.numbers(name)
+
+
 def device_unregistered(frame: Frame) -> Column:
     return 1.0 - device_registered(frame)
 

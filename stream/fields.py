@@ -109,6 +109,7 @@ Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema(_TIME_SCHEMA)
 Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Amount = Annotated[int, BeforeValidator(_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
 Balance = Annotated[int, BeforeValidator(_money), WithJsonSchema(_BALANCE_SCHEMA)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Ispb = Annotated[str, Field(pattern=r"^[0-9A-Z]{8}$")]

@@ -6,7 +6,7 @@ for each kind of bad input.
 """
 
 import base64
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import orjson
@@ -24,6 +24,7 @@ from stream.dead_letter import Rejected
 from stream.fields import (
     Amount,
     Balance,
+    Count,
     Id,
     Initiation,
     Instant,
@@ -73,6 +74,39 @@ class DeviceMessage(_Message):
     registered: StrictBool | None = None
 
 
+class DictCountsMessage(_Message):
+    """One statistic of the key over the last 90 days, 12 months and 60 months."""
+
+    d90: Count | None = None
+    m12: Count | None = None
+    m60: Count | None = None
+
+    def value(self) -> tuple[int | None, int | None, int | None]:
+        return self.d90, self.m12, self.m60
+
+
+class DictMessage(_Message):
+    """DICT's answer about the payee's key, as the payer's institution looked it up for this payment."""
+
+    updated_at: Instant | None = Field(None, description="when the statistics were last brought up to date")
+    settlements: DictCountsMessage | None = Field(None, description="payments settled to the key")
+    fraud_markers: DictCountsMessage | None = Field(None, description="confirmed fraud markers")
+    open_reports: DictCountsMessage | None = Field(None, description="infraction reports under analysis")
+
+    def value(self) -> tuple[int | None, ...]:
+        """In the order of Transaction's last ten fields."""
+        settled, markers, reports = self.settlements, self.fraud_markers, self.open_reports
+        return (
+            self.updated_at,
+            *(settled.value() if settled else _NO_COUNTS),
+            *(markers.value() if markers else _NO_COUNTS),
+            *(reports.value() if reports else _NO_COUNTS),
+        )
+
+
+_NO_COUNTS = (None, None, None)
+
+
 class TransactionMessage(_Message):
     """One Pix payment order. Absent means unknown, never zero; unknown fields are ignored."""
 
@@ -84,15 +118,16 @@ class TransactionMessage(_Message):
     initiation: Initiation | None = None
     device: DeviceMessage | None = None
     direction: Literal["OUTBOUND", "INBOUND", "INTERNAL"] | None = None
-    dict_statistics: Any = Field(None, alias="dict", description="DICT's statistics of the key; not read")
+    dict_statistics: DictMessage | None = Field(None, alias="dict")
 
     def value(self) -> Transaction:
-        payer, payee, device = self.payer, self.payee, self.device
+        payer, payee, device, statistics = self.payer, self.payee, self.device, self.dict_statistics
         return Transaction(
             self.event_id, self.occurred_at, self.amount, payer.account, payee.account, payer.ispb,
             payer.person_type, payer.holder, payer.opened_at, payer.balance, payee.ispb, payee.person_type,
             payee.holder, payee.opened_at, payee.key, payee.key_type, self.initiation,
             device.id if device else None, device.registered if device else None, self.direction,
+            *(statistics.value() if statistics else ()),
         )  # fmt: skip
 
 

@@ -21,6 +21,10 @@ REASONS = {
     "DEVICE_UNUSUAL": "Dispositivo novo, não cadastrado ou com uso incomum",
     "TIME_UNUSUAL": "Horário incomum para este pagamento",
     "CHANNEL_UNUSUAL": "Forma de iniciação incomum",
+    "MULE_PATTERN": "Entrada e saída rápida de valores, típica de conta de passagem",
+    "LIMIT_PATTERN": "Valores repetidos ou próximos dos limites do Pix",
+    "KEY_UNUSUAL": "Chave Pix nova, que mudou de conta ou com notificações de fraude",
+    "DICT_RISK": "Histórico da chave no DICT indica risco",
     REPLAYED: "Pagamento reprocessado após falha técnica",
 }
 

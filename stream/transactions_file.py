@@ -27,6 +27,7 @@ _NESTED = {
     "payer": "payer_",
     "payee": "payee_",
     "device": "device_",
+    "dict": "dict_",
 }
 
 
@@ -75,15 +76,37 @@ def _messages(table: pa.Table) -> Iterator[tuple[bytes | None, bytes]]:
 
 def _grouped(texts: dict[str, list[Any]], prefix: str, rows: int) -> list[dict[str, Any] | None]:
     """The columns of one prefix as one object a row, without nulls; a device without its id is none."""
-    mine = {name.removeprefix(prefix): values for name, values in texts.items() if name.startswith(prefix)}
-    names = list(mine)
-    objects = [
-        {name: value for name, value in zip(names, row, strict=True) if value is not None}
-        for row in zip(*mine.values(), strict=True)
-    ] or [{}] * rows
+    mine = _under(texts, prefix)
+    if prefix == "dict_":
+        return _statistics(mine, rows)
+    objects = _objects(mine, rows)
     if prefix == "device_":
         return [one if "id" in one else None for one in objects]
     return list(objects)
+
+
+def _statistics(mine: dict[str, list[Any]], rows: int) -> list[dict[str, Any] | None]:
+    """DICT's, each statistic an object of its own; none where nothing is known."""
+    nested: dict[str, list[Any]] = {
+        name: [one or None for one in _objects(_under(mine, f"{name}_"), rows)]
+        for name in columns.DICT_STATISTICS
+    }
+    if "updated_at" in mine:
+        nested["updated_at"] = mine["updated_at"]
+    return [one or None for one in _objects(nested, rows)]
+
+
+def _under(texts: dict[str, list[Any]], prefix: str) -> dict[str, list[Any]]:
+    return {name.removeprefix(prefix): values for name, values in texts.items() if name.startswith(prefix)}
+
+
+def _objects(mine: dict[str, list[Any]], rows: int) -> list[dict[str, Any]]:
+    """One object a row, without nulls."""
+    names = list(mine)
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in zip(*mine.values(), strict=True)
+    ] or [{} for _ in range(rows)]
 
 
 def _as_sent(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

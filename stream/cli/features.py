@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from features.catalog import FEATURES_VERSION
+from features.page import FIELDS, page, rows
 from models.extras import train_extra
 from stream.cli.common import console, emit_json, progress
 from stream.settings import load_settings
@@ -14,8 +18,25 @@ from stream.settings import load_settings
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Feature vectors from history.", no_args_is_help=True)
+    group.command("list")(list_features)
     group.command()(build)
     app.add_typer(group, name="features")
+
+
+def list_features(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/features.md.")] = False,
+) -> None:
+    """List every feature in the order of the vector: its meaning, unit, entity and window."""
+    if markdown:
+        typer.echo(page(), nl=False)
+    elif as_json:
+        emit_json({"features_version": FEATURES_VERSION, "features": [row._asdict() for row in rows()]})
+    else:
+        table = Table("", *FIELDS, title=f"features_version {FEATURES_VERSION}")
+        for number, row in enumerate(rows()):
+            table.add_row(str(number), *row)
+        Console().print(table)
 
 
 def build(

@@ -102,7 +102,7 @@ def _daytime(
 ) -> NDArray[np.int64]:
     """The same local day, at an hour when the payer pays."""
     midnight = (at_ms - 3 * HOUR_MS) // DAY_MS * DAY_MS + 3 * HOUR_MS
-    return midnight + times_of_day(rng, population.rhythm[payer])
+    return midnight + times_of_day(rng, population, payer)
 
 
 def _paid_out(

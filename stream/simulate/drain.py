@@ -49,6 +49,7 @@ def drains(
         centavos=to_centavos(limited),
         initiation=initiation,
         key_type=key_types(rng, population, payee, initiation),
+        key_owner=payee,
         device=device,
         registered=registered,
         balance=received.centavos[source] + 100,

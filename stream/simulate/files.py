@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stream.simulate.dict_statistics import SPANS, STATISTICS, DictStatistics
 from stream.simulate.identifiers import device_name
 from stream.simulate.messages import direction
 from stream.simulate.population import Population
@@ -50,7 +51,7 @@ def transactions(simulation: Simulation) -> pa.Table:
             "payee_ispb": _text(population.ispb[payee]),
             "payee_person_type": _words(PERSON_TYPES, population.legal[payee].astype(np.int8)),
             "payee_opened_at": pa.array(population.opened_ms[payee], INSTANT),
-            "payee_key": _keys(population, payee, payments.key_type),
+            "payee_key": _keys(population, payments.key_owner, payments.key_type),
             "payee_key_type": _words(KEY_TYPES, payments.key_type),
             "initiation": _words(INITIATIONS, payments.initiation),
             "device_id": _devices(payments.device),
@@ -58,8 +59,20 @@ def transactions(simulation: Simulation) -> pa.Table:
             "direction": pa.array(
                 map(direction, population.ispb[payer].tolist(), population.ispb[payee].tolist())
             ),
+            **_statistics(simulation.statistics),
         }
     )
+
+
+def _statistics(told: DictStatistics) -> dict[str, pa.Array]:
+    """DICT's ten columns; null where it was not asked."""
+    unknown = told.updated_ms < 0
+    columns = {"dict_updated_at": pa.array(told.updated_ms, INSTANT, mask=unknown)}
+    for name in STATISTICS:
+        counts = getattr(told, name)
+        for place, span in enumerate(SPANS):
+            columns[f"dict_{name}_{span}"] = pa.array(counts[:, place], pa.int32(), mask=unknown)
+    return columns
 
 
 def reports(simulation: Simulation) -> pa.Table:
@@ -74,7 +87,7 @@ def reports(simulation: Simulation) -> pa.Table:
             "payee_account": _words(population.names, told.payee),
             "payee_ispb": _text(population.ispb[told.payee]),
             "device_id": _devices(told.device),
-            "payee_key": _keys(population, told.payee, told.key_type),
+            "payee_key": _keys(population, told.key_owner, told.key_type),
             "reported_at": pa.array(told.reported_ms, INSTANT),
             "status": _words(STATUSES, told.status),
             "type": _words(REPORT_TYPES, told.type),

@@ -11,7 +11,7 @@ from stream.simulate.drain import drains
 from stream.simulate.honest import balances, key_types, mixed, rounded
 from stream.simulate.payments import Payments, concatenate, to_centavos, within_limits
 from stream.simulate.population import Population
-from stream.simulate.rhythm import hours_drawn
+from stream.simulate.rhythm import asleep, hours_drawn
 from stream.simulate.typologies import TYPOLOGIES, MuleFanInAndDrain, Typology
 from stream.simulate.vocabulary import MANU, UNKNOWN
 
@@ -87,14 +87,18 @@ def _incidents(
     opens = config.start_ms + _spread(rng, rings) * (config.end_ms - config.start_ms)
     lasts = rng.gamma(2.0, typology.mule_days / 2.0, rings) * DAY_MS
     at_ms = (opens[ring] + rng.random(count) * lasts[ring]).astype(np.int64)
+    victim = _victims(rng, population, count)
+    by_kind = np.tile(np.array(typology.hours), (count, 1))
+    quiet = rng.random(count) < typology.asleep
+    weights = np.where(quiet[:, None], asleep(population, victim), by_kind)
     foreign = rng.random(count) < typology.new_device
     number = SLOTS * population.size + code * 10**7 + _rings(rng, typology.victims_per_device, count)
     number = np.where(rng.random(count) < DEVICE_UNKNOWN, UNKNOWN, number)
     return Incidents(
-        victim=_victims(rng, population, count),
+        victim=victim,
         mule=mules[ring],
         second_mule=mules[(ring + 1) % rings],
-        begins_ms=_at_hours(rng, at_ms, typology.hours),
+        begins_ms=_at_hours(rng, at_ms, weights),
         device=np.where(foreign, number, OWN_DEVICE),
         registered=rng.random(count) < typology.device_registered,
         payments=1 + rng.choice(len(typology.payments), count, p=typology.payments),
@@ -116,7 +120,8 @@ def _spread(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 def _mules(
     rng: np.random.Generator, population: Population, typology: Typology, count: int
 ) -> NDArray[np.int32]:
-    lent = rng.integers(0, population.people, count)
+    settled = np.setdiff1d(np.arange(population.people), population.movers)
+    lent = rng.choice(settled, count)
     fresh = rng.choice(population.fresh, count)
     return np.where(rng.random(count) < typology.mule_fresh, fresh, lent).astype(np.int32)
 
@@ -128,10 +133,11 @@ def _victims(rng: np.random.Generator, population: Population, count: int) -> ND
 
 
 def _at_hours(
-    rng: np.random.Generator, at_ms: NDArray[np.int64], hours: tuple[float, ...]
+    rng: np.random.Generator, at_ms: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.int64]:
+    """The same local day, at an hour by these (n, 24) weights."""
     midnight = (at_ms - 3 * HOUR_MS) // DAY_MS * DAY_MS + 3 * HOUR_MS
-    return midnight + hours_drawn(rng, np.tile(np.array(hours), (len(at_ms), 1)))
+    return midnight + hours_drawn(rng, weights)
 
 
 def _payments(
@@ -152,7 +158,8 @@ def _payments(
     other = (turn > 0) & (rng.random(len(turn)) < typology.other_mule)
     payee = np.where(other, incidents.second_mule[incident], incidents.mule[incident])
     start = balances(rng, population, incidents.victim)[incident]
-    centavos = _amounts(rng, population, typology, victim, at_ms, registered, start / 100)
+    like = _repeated(rng, typology, incident, turn)
+    centavos = _amounts(rng, population, typology, victim, at_ms, registered, start / 100, like)
     before = _running(centavos, turn)
     initiation = mixed(rng, dict(typology.initiations), len(turn))
     kept = (victim != payee) & (before + centavos <= start)
@@ -163,6 +170,7 @@ def _payments(
         centavos=centavos,
         initiation=initiation,
         key_type=_keys(rng, population, typology, payee, initiation),
+        key_owner=payee,
         device=device,
         registered=registered,
         balance=start - before,
@@ -210,13 +218,26 @@ def _amounts(
     at_ms: NDArray[np.int64],
     registered: NDArray[np.bool_],
     balance: NDArray[np.float64],
+    like: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     multiple = rng.lognormal(np.log(typology.multiple), typology.spread, len(victim))
-    reais = rounded(rng, population.habit[victim] * multiple, typology.rounding)
+    reais = rounded(rng, population.habit[victim] * multiple, typology.rounding)[like]
     possible = np.minimum(reais, balance * 0.95)
-    # Criminals know the limits and stay below them, not always on them.
     limited = within_limits(possible, at_ms, registered, population.night_limit_raised[victim])
-    return to_centavos(np.where(limited < possible, limited * rng.uniform(0.5, 1.0, len(victim)), limited))
+    # Criminals know the limits and stay below them, often just below: R$ 195, R$ 990.
+    just = rng.random(len(victim)) < typology.just_below
+    share = np.where(just, rng.uniform(0.95, 1.0, len(victim)), rng.uniform(0.5, 1.0, len(victim)))[like]
+    lower = np.where(just[like], np.floor(limited * share), limited * share)
+    return to_centavos(np.where(limited < possible, lower, limited))
+
+
+def _repeated(
+    rng: np.random.Generator, typology: Typology, incident: NDArray[np.int64], turn: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The row whose amount each payment has: its own, or in some incidents the first payment's."""
+    first = np.flatnonzero(turn == 0)
+    repeats = rng.random(len(first)) < typology.repeats
+    return np.where(repeats[incident], first[incident], np.arange(len(turn)))
 
 
 def _keys(

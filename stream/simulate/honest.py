@@ -7,11 +7,11 @@ here too, and far more often honest than not.
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.simulate.config import DAY_MS, LOCAL_OFFSET_MS, MINUTE_MS, SimulationConfig
+from stream.simulate.config import DAY_MS, MINUTE_MS, SimulationConfig
 from stream.simulate.devices import Devices
 from stream.simulate.payments import HONEST, Orders, Payments, to_centavos, within_limits
 from stream.simulate.population import FAVOURITES, Population
-from stream.simulate.rhythm import activity, local_midnights, times_of_day
+from stream.simulate.rhythm import activity, local_midnights, since_payday, times_of_day
 from stream.simulate.vocabulary import APDN, APES, AUTO, DICT, INIC, MANU, QRDN, QRES, UNKNOWN
 
 STRANGER_IS_SHOP = 0.72
@@ -21,6 +21,10 @@ LARGE = 0.025
 BURSTS = 0.025
 """Share of payments followed at once by one to four more (splitting bills, several errands)."""
 BURST_LENGTH = (0.5, 0.27, 0.15, 0.08)
+BURST_SAME = 0.25
+"""Share of what follows in a burst that has the first one's amount (equal shares of a bill, tickets)."""
+BELOW_LIMIT = 0.5
+"""Share of payments which a limit cuts that are made somewhat smaller than the limit, as criminals do."""
 RENT = 0.45
 """Share of people who pay one large bill in the days after payday, every month to the same payee."""
 
@@ -35,9 +39,11 @@ def everyday(
     rents = _rents(rng, config, population)
     singles = max(count - len(rents.payer), 0.0) / (1 + BURSTS * _burst_mean())
     payer, at_ms = _occasions(rng, config, population, singles)
-    payer, at_ms = _with_bursts(rng, payer, at_ms)
+    payer, at_ms, first = _with_bursts(rng, payer, at_ms)
     payee = payees(rng, population, payer)
-    orders = Orders(payer, payee, at_ms, amounts(rng, population, payer, payee)).joined(rents)
+    reais = amounts(rng, population, payer, payee)
+    reais = np.where(rng.random(len(payer)) < BURST_SAME, reais[first], reais)
+    orders = Orders(payer, payee, at_ms, reais).joined(rents)
     return settle(rng, population, devices, orders.possible(config))
 
 
@@ -51,7 +57,9 @@ def settle(
     payer, payee, at_ms, reais = orders
     device, registered = devices.of(rng, payer, at_ms)
     unlimited = population.night_limit_raised[payer] | population.legal[payer]
-    centavos = to_centavos(within_limits(reais, at_ms, registered, unlimited))
+    limited = within_limits(reais, at_ms, registered, unlimited)
+    lower = (limited < reais) & (rng.random(len(payer)) < BELOW_LIMIT)
+    centavos = to_centavos(np.where(lower, np.floor(limited * rng.uniform(0.85, 1.0, len(payer))), limited))
     initiation = initiations(rng, population, payee)
     return Payments(
         at_ms=at_ms,
@@ -60,6 +68,7 @@ def settle(
         centavos=centavos,
         initiation=initiation,
         key_type=key_types(rng, population, payee, initiation),
+        key_owner=payee,
         device=device,
         registered=registered,
         balance=centavos + balances(rng, population, payer),
@@ -144,16 +153,18 @@ def _occasions(
     counts = rng.poisson(expected * (whole_days / expected.sum()))
     payer, day = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
     midnight = round(midnights[0].timestamp() * 1000) + day * DAY_MS
-    return payer.astype(np.int32), midnight + times_of_day(rng, population.rhythm[payer])
+    return payer.astype(np.int32), midnight + times_of_day(rng, population, payer.astype(np.int32))
 
 
 def _with_bursts(
     rng: np.random.Generator, payer: NDArray[np.int32], at_ms: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Payers, times, and the row of the payment that each one follows (its own, where it follows none)."""
     first = np.flatnonzero(rng.random(len(payer)) < BURSTS)
     more = np.repeat(first, rng.choice(np.arange(1, 5), len(first), p=BURST_LENGTH))
     gap = (rng.lognormal(np.log(7.0), 1.0, len(more)) * MINUTE_MS).astype(np.int64)
-    return np.concatenate([payer, payer[more]]), np.concatenate([at_ms, at_ms[more] + gap])
+    follows = np.concatenate([np.arange(len(payer)), more])
+    return payer[follows], np.concatenate([at_ms, at_ms[more] + gap]), follows
 
 
 def _burst_mean() -> float:
@@ -163,17 +174,16 @@ def _burst_mean() -> float:
 def _rents(rng: np.random.Generator, config: SimulationConfig, population: Population) -> Orders:
     """The large monthly bills."""
     tenant = rng.random(population.people) < RENT
-    due = population.payday.astype(np.int64) + rng.integers(0, 4, population.people)
+    wait = rng.integers(0, 4, population.people)
+    since = since_payday(config, population)
     rent = np.rint(
         population.habit[: population.people] * rng.lognormal(np.log(11.0), 0.5, population.people)
     )
     payers, times = [], []
-    for midnight in local_midnights(config):
-        day = int((midnight.timestamp() * 1000 + LOCAL_OFFSET_MS) // DAY_MS)
-        month_day = int(str(np.datetime64(day, "D"))[-2:])
-        owing = np.flatnonzero(tenant & (due == month_day)).astype(np.int32)
+    for place, midnight in enumerate(local_midnights(config)):
+        owing = np.flatnonzero(tenant & (since[:, place] == wait)).astype(np.int32)
         payers.append(owing)
-        times.append(round(midnight.timestamp() * 1000) + times_of_day(rng, population.rhythm[owing]))
+        times.append(round(midnight.timestamp() * 1000) + times_of_day(rng, population, owing))
     payer, at_ms = np.concatenate(payers), np.concatenate(times)
     landlord = population.favourites[payer, payer % 2]
     return Orders(payer, landlord, at_ms, rent[payer])

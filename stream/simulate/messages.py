@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from stream.simulate.dict_statistics import DictStatistics
 from stream.simulate.identifiers import device_name
 from stream.simulate.payments import Payments
 from stream.simulate.population import Population
@@ -40,7 +41,7 @@ def money(centavos: int) -> str:
 
 
 def transaction_messages(
-    population: Population, payments: Payments, event_ids: NDArray[np.bytes_]
+    population: Population, payments: Payments, statistics: DictStatistics, event_ids: NDArray[np.bytes_]
 ) -> Iterator[Message]:
     """One message a payment, in the order given."""
     parties = _parties(population)
@@ -53,9 +54,11 @@ def transaction_messages(
         payments.centavos.tolist(),
         payments.initiation.tolist(),
         payments.key_type.tolist(),
+        payments.key_owner.tolist(),
         payments.device.tolist(),
         payments.registered.tolist(),
         payments.balance.tolist(),
+        statistics.fragments(instants(statistics.updated_ms)),
         strict=True,
     )
     for (
@@ -67,15 +70,17 @@ def transaction_messages(
         amount,
         initiation,
         key_type,
+        key_owner,
         device,
         registered,
         balance,
+        told,
     ) in rows:
         paying, paid = parties[payer], parties[payee]
         if population.tells_balance[payer]:
             paying = {**paying, "balance": money(balance)}
         if key_type >= 0:
-            paid = {**paid, "key": population.key(payee, key_type), "key_type": KEY_TYPES[key_type]}
+            paid = {**paid, "key": population.key(key_owner, key_type), "key_type": KEY_TYPES[key_type]}
         content: dict[str, Any] = {
             "event_id": event_id.decode(),
             "occurred_at": occurred_at,
@@ -87,6 +92,8 @@ def transaction_messages(
         }
         if device >= 0:
             content["device"] = {"id": device_name(device), "registered": registered}
+        if told is not None:
+            content["dict"] = told
         yield Message("transactions", paying["account"].encode(), orjson.dumps(content), at_ms)
 
 
@@ -120,7 +127,7 @@ def report_fields(population: Population, reports: Reports, row: int, ispb: list
         "payee_account": population.names[payee],
         "payee_ispb": ispb[payee],
         "device_id": device_name(device) if device >= 0 else None,
-        "payee_key": population.key(payee, key_type) if key_type >= 0 else None,
+        "payee_key": population.key(int(reports.key_owner[row]), key_type) if key_type >= 0 else None,
         "status": STATUSES[reports.status[row]],
         "type": REPORT_TYPES[reports.type[row]],
     }

@@ -23,6 +23,8 @@ class Payments:
     centavos: NDArray[np.int64]
     initiation: NDArray[np.int8]
     key_type: NDArray[np.int8]
+    key_owner: NDArray[np.int32]
+    """The account that the key was first of: the payee, unless the key moved (`keys`)."""
     device: NDArray[np.int64]
     registered: NDArray[np.bool_]
     balance: NDArray[np.int64]

@@ -1,7 +1,8 @@
 """Who pays and who is paid: people, shops, newly opened accounts, and what is usual for each.
 
 Account numbers are rows of these arrays: people first (they alone pay by habit), then shops, then `fresh`
-accounts without any life of their own, which only fraud uses.
+accounts without any life of their own, which only fraud uses, then the `second` accounts of people who move
+their keys to another bank during the span.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,15 @@ from stream.simulate.vocabulary import CNPJ, CPF, EMAIL, EVP, PHONE
 INSTITUTIONS = 24
 SHOPS_PER_PERSON = 1 / 8
 FRESH_PER_PERSON = 1 / 12
+MOVERS = 0.04
+"""Share of people who move their keys to a new account during the span. (An assumption; in Pix's first seven
+weeks 4.39 million of 83.5 million keys were moved, by the Banco Central's count of November 2020.)"""
 FAVOURITES = 12
 """Payees that a person comes back to; the first six are people, the others shops."""
+FIFTH_BUSINESS_DAY, LAST_BUSINESS_DAY = 5, 30
+PAYDAYS = (0.5, 0.15, 0.15, 0.2)
+"""Share of people paid on the fifth business day (CLT art. 459 §1: the latest day for a month's salary), the
+15th, the 20th and the last business day (many public servants). The shares are assumptions."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,8 @@ class Population:
 
     people: int
     shops: int
+    second_from: int
+    """The first of the second accounts."""
     ispb: NDArray[np.bytes_]
     """(n,) S8."""
     legal: NDArray[np.bool_]
@@ -47,13 +57,21 @@ class Population:
     rhythm: NDArray[np.int8]
     """(p,) row of `rhythm.HOURS`."""
     payday: NDArray[np.int8]
-    """(p,) day of the month."""
+    """(p,) day of the month, or one of the two below."""
     night_limit_raised: NDArray[np.bool_]
     """(n,) has asked for more than R$ 1,000 between 20 h and 6 h."""
     tells_balance: NDArray[np.bool_]
     """(n,) its institution sends balances."""
     favourites: NDArray[np.int32]
     """(p, FAVOURITES) accounts."""
+    tells_dict: NDArray[np.bool_]
+    """(n,) its institution sends DICT's statistics with the payments of its customers."""
+    own_hours: NDArray[np.float64]
+    """(p, 2) the person's two usual times of day, as places in [0, 1) of the profile's day."""
+    movers: NDArray[np.int32]
+    """(m,) people who move their keys …"""
+    moved_ms: NDArray[np.int64]
+    """(m,) … and when."""
 
     @property
     def size(self) -> int:
@@ -62,7 +80,12 @@ class Population:
     @property
     def fresh(self) -> NDArray[np.int32]:
         """Accounts that have no life of their own."""
-        return np.arange(self.people + self.shops, self.size, dtype=np.int32)
+        return np.arange(self.people + self.shops, self.second_from, dtype=np.int32)
+
+    @property
+    def second(self) -> NDArray[np.int32]:
+        """(m,) the new account of each mover."""
+        return np.arange(self.second_from, self.size, dtype=np.int32)
 
     @cached_property
     def names(self) -> list[str]:
@@ -84,8 +107,16 @@ def populate(config: SimulationConfig) -> Population:
     """The same configuration gives the same population, whatever else is drawn."""
     rng = np.random.default_rng([config.seed, 1])
     people, shops = config.accounts, max(12, round(config.accounts * SHOPS_PER_PERSON))
-    total = people + shops + max(12, round(config.accounts * FRESH_PER_PERSON))
+    second_from = people + shops + max(12, round(config.accounts * FRESH_PER_PERSON))
+    movers = np.sort(rng.permutation(people)[: round(people * MOVERS)]).astype(np.int32)
+    moved_ms = config.start_ms + (rng.random(len(movers)) * (config.end_ms - config.start_ms)).astype(
+        np.int64
+    )
+    total = second_from + len(movers)
     legal = _legal(rng, people, shops, total)
+    legal[second_from:] = legal[movers]
+    opened_ms = _opened(rng, config, people + shops, total)
+    opened_ms[second_from:] = (moved_ms // DAY_MS - rng.integers(0, 30, len(movers))) * DAY_MS
     popularity = _popularity(rng, people, shops, total)
     bank = _banks(rng, total)
     daily = np.clip(rng.lognormal(0.0, 0.75, people), 0.13, 8.0)
@@ -93,9 +124,10 @@ def populate(config: SimulationConfig) -> Population:
     return Population(
         people=people,
         shops=shops,
+        second_from=second_from,
         ispb=names[bank],
         legal=legal,
-        opened_ms=_opened(rng, config, people + shops, total),
+        opened_ms=opened_ms,
         key_types=_key_types(rng, legal),
         popularity=popularity,
         ticket=np.clip(rng.lognormal(np.log(55), 0.9, total), 4, 3_000),
@@ -103,10 +135,14 @@ def populate(config: SimulationConfig) -> Population:
         daily=daily / daily.mean(),
         novelty=rng.beta(2.0, 5.5, people),
         rhythm=rng.choice(4, people, p=(0.45, 0.3, 0.1, 0.15)).astype(np.int8),
-        payday=rng.choice((5, 6, 7, 15, 20, 30), people, p=(0.4, 0.15, 0.1, 0.1, 0.1, 0.15)).astype(np.int8),
+        payday=rng.choice((FIFTH_BUSINESS_DAY, 15, 20, LAST_BUSINESS_DAY), people, p=PAYDAYS).astype(np.int8),
         night_limit_raised=rng.random(total) < 0.15,
         tells_balance=(rng.random(INSTITUTIONS) < 0.6)[bank],
         favourites=_favourites(rng, people, shops, popularity),
+        tells_dict=(rng.random(INSTITUTIONS) < 0.85)[bank],
+        own_hours=rng.random((people, 2)),
+        movers=movers,
+        moved_ms=moved_ms,
     )
 
 

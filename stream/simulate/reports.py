@@ -41,6 +41,7 @@ class Reports:
     payee: NDArray[np.int32]
     device: NDArray[np.int64]
     key_type: NDArray[np.int8]
+    key_owner: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.reported_ms)
@@ -82,6 +83,7 @@ def report(rng: np.random.Generator, payments: Payments, event_ids: NDArray[np.b
         payee=payments.payee[source],
         device=payments.device[source],
         key_type=payments.key_type[source],
+        key_owner=payments.key_owner[source],
     )
 
 

@@ -5,9 +5,11 @@ import numpy as np
 from stream.simulate import crowds
 from stream.simulate.config import SimulationConfig
 from stream.simulate.devices import equip
+from stream.simulate.dict_statistics import look_up
 from stream.simulate.fraud import frauds
 from stream.simulate.honest import everyday
 from stream.simulate.identifiers import event_ids
+from stream.simulate.keys import moved
 from stream.simulate.payments import concatenate
 from stream.simulate.population import populate
 from stream.simulate.reports import report
@@ -28,6 +30,8 @@ def simulate(config: SimulationConfig) -> Simulation:
     drawn = sum(len(part) for part in parts)
     fraud = round(drawn * config.fraud_rate / (1 - config.fraud_rate))
     payments = concatenate([*parts, *frauds(config, population, devices, fraud)])
-    payments = payments.take(np.argsort(payments.at_ms, kind="stable"))
+    payments = moved(config, population, payments.take(np.argsort(payments.at_ms, kind="stable")))
     ids = event_ids(rng, population.ispb[payments.payer], payments.at_ms)
-    return Simulation(config, population, payments, ids, report(rng, payments, ids))
+    reports = report(rng, payments, ids)
+    statistics = look_up(config, population, payments, reports)
+    return Simulation(config, population, payments, statistics, ids, reports)

@@ -43,6 +43,13 @@ class Typology:
     gap_minutes: float
     """Median time between those payments (sigma 0.9)."""
     hours: tuple[float, ...] = WAKING
+    asleep: float = 0.0
+    """Probability that it happens at an hour when this very victim hardly ever pays, in place of `hours`."""
+    just_below: float = 0.2
+    """Share of payments cut by a limit (R$ 200 from an unregistered device, R$ 1,000 at night) that come to
+    95 % of it or more; the others are anything above half of it."""
+    repeats: float = 0.1
+    """Probability that all payments of one victim have the same amount."""
     multiple: float
     """Median amount of one payment in the victim's habits; at most 95 % of what is in the account."""
     spread: float
@@ -81,6 +88,9 @@ class AccountTakeover(Typology):
     payments: tuple[float, ...] = (0.35, 0.3, 0.22, 0.13)
     gap_minutes: float = 5.0
     hours: tuple[float, ...] = NIGHT
+    asleep: float = 0.35
+    just_below: float = 0.6
+    repeats: float = 0.5
     multiple: float = 6.0
     spread: float = 0.7
     rounding: float = 0.35
@@ -213,6 +223,9 @@ class CredentialStuffingNewDevice(Typology):
     payments: tuple[float, ...] = (0.3, 0.3, 0.25, 0.15)
     gap_minutes: float = 4.0
     hours: tuple[float, ...] = NIGHT
+    asleep: float = 0.35
+    just_below: float = 0.7
+    repeats: float = 0.6
     multiple: float = 2.0
     spread: float = 0.6
     rounding: float = 0.3

@@ -1,6 +1,7 @@
 """The catalog: names, slots and formulas. Windows are held by the property and contract tests."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from features import catalog
 from features.aggregates import UNKNOWN, Slot
 from features.catalog import FEATURES, FEATURES_VERSION, NAMES, REASON_GROUPS, SLOTS, vectors
+from features.page import page, rows
 from features.transaction import Transaction
 from features.windows import DAY, HOUR
 
@@ -131,3 +133,19 @@ def test_fields_that_were_left_out_are_unknown() -> None:
 
 def test_every_slot_is_read_by_a_feature() -> None:
     assert set(SLOTS) == {slot for feature in catalog.FEATURES for slot in feature.needs}
+
+
+def test_the_catalog_has_its_bounds() -> None:
+    assert 120 <= len(NAMES) <= 180
+
+
+def test_the_page_is_current() -> None:
+    found = (Path(__file__).parents[2] / "docs/features.md").read_text()
+    assert found == page(), "run: vigia features list --markdown > docs/features.md"
+
+
+def test_the_page_tells_every_feature_with_unit_and_window() -> None:
+    told = list(rows())
+    assert [row.name for row in told] == list(NAMES)
+    assert all(row.meaning and row.unit and row.entity and row.family for row in told)
+    assert {row.window for row in told if row.name.endswith("_24h")} == {"24h"}

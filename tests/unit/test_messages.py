@@ -63,6 +63,10 @@ def raw(name: str, literal: bytes) -> bytes:
     return payment(**{name: "@"}).replace(b'"@"', literal)
 
 
+def statistics(name: str, count: object) -> bytes:
+    return payment(dict={name: {"m12": count}})
+
+
 def at(time: int) -> str:
     return rfc3339(time)
 
@@ -111,6 +115,18 @@ BAD = [
     ("an account that is a number", payment(payer={"account": 1}), "FIELD_TYPE"),
     ("registered by name", payment(device={"id": "d", "registered": "yes"}), "FIELD_TYPE"),
     ("registered by number", payment(device={"id": "d", "registered": 1}), "FIELD_TYPE"),
+    ("statistics that are a list", payment(dict=[]), "NOT_AN_OBJECT"),
+    ("statistics that are true", payment(dict=True), "NOT_AN_OBJECT"),
+    ("settlements that are a number", payment(dict={"settlements": 12}), "NOT_AN_OBJECT"),
+    ("-1 settlements", statistics("settlements", -1), "FIELD_TYPE"),
+    ("2^31 settlements", statistics("settlements", 2**31), "FIELD_TYPE"),
+    ("settlements of 999 digits", statistics("settlements", 10).replace(b"10", b"9" * 999), "FIELD_TYPE"),
+    ("12.0 fraud markers", statistics("fraud_markers", 12.0), "FIELD_TYPE"),
+    ("half an open report", statistics("open_reports", 0.5), "FIELD_TYPE"),
+    ("settlements as text", statistics("settlements", "12"), "FIELD_TYPE"),
+    ("settlements by a flag", statistics("settlements", True), "FIELD_TYPE"),
+    ("statistics of no time", payment(dict={"updated_at": NOW}), "TIME_INVALID"),
+    ("statistics of no zone", payment(dict={"updated_at": "2026-11-21T00:00:00"}), "TIME_WITHOUT_OFFSET"),
     ("an ISPB of 7", payment(payer={"account": "a", "ispb": "9040088"}), "FIELD_FORMAT"),
     ("an ISPB and a line", payment(payer={"account": "a", "ispb": "90400888\n"}), "FIELD_FORMAT"),
     ("a small ISPB", payment(payer={"account": "a", "ispb": "9040088a"}), "FIELD_FORMAT"),
@@ -222,7 +238,9 @@ def test_the_example_of_the_contract() -> None:
                "opened_at": "1987-03-01T00:00:00-03:00", "balance": -20.5},
      "payee": {"account": "b-9", "ispb": "60701190", "person_type": "LEGAL_PERSON", "key": "11999990000",
                "key_type": "PHONE"},
-     "initiation": "DICT", "device": {"id": "d-7", "registered": true}, "later": [{}]}"""
+     "initiation": "DICT", "device": {"id": "d-7", "registered": true}, "later": [{}],
+     "dict": {"updated_at": "2026-11-21T00:00:00Z", "settlements": {"d90": 12, "m12": 40, "m60": 90},
+              "fraud_markers": {"d90": 0, "m12": 1, "later": "?"}, "open_reports": {}, "later": []}}"""
     assert decode_transaction(value, NOW) == Transaction(
         event_id="E9040088820261121153000123456789",
         occurred_at=NOW,
@@ -241,6 +259,12 @@ def test_the_example_of_the_contract() -> None:
         initiation="DICT",
         device_id="d-7",
         device_registered=True,
+        dict_updated_at=int(datetime(2026, 11, 21, tzinfo=UTC).timestamp() * 1000),
+        dict_settlements_d90=12,
+        dict_settlements_m12=40,
+        dict_settlements_m60=90,
+        dict_fraud_markers_d90=0,
+        dict_fraud_markers_m12=1,
     )
 
 
@@ -249,6 +273,31 @@ def test_absent_and_null_are_unknown() -> None:
         device=None, initiation=None, payer={**PAYMENT["payer"], "balance": None, "opened_at": None}
     )
     assert decode_transaction(nulls, NOW) == decode_transaction(payment(), NOW)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        None,
+        {},
+        {"later": 1},
+        {"updated_at": None, "settlements": None},
+        {"settlements": {}, "fraud_markers": {"d90": None}},
+    ],
+)
+def test_statistics_that_tell_nothing_are_as_absent(unknown: object) -> None:
+    assert decode_transaction(payment(dict=unknown), NOW) == decode_transaction(payment(), NOW)
+
+
+def test_each_statistic_has_its_own_place() -> None:
+    spans, numbers = ("d90", "m12", "m60"), iter((0, 1, 2, 3, 4, 5, 6, 7, 2**31 - 1))
+    sent = {
+        name: {span: next(numbers) for span in spans}
+        for name in ("settlements", "fraud_markers", "open_reports")
+    }
+    decoded = decode_transaction(payment(dict=sent), NOW)._asdict()
+    for name, counts in sent.items():
+        assert counts == {span: decoded[f"dict_{name}_{span}"] for span in spans}
 
 
 def test_a_report_decodes() -> None:

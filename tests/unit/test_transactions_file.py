@@ -102,6 +102,25 @@ def test_optional_columns_become_nested_and_null_is_absent(tmp_path):
     assert set(second) == {"event_id", "occurred_at", "amount", "payer", "payee"}
 
 
+def test_statistics_are_nested_and_no_object_is_empty(tmp_path):
+    path = saved(
+        tmp_path,
+        dict_updated_at=pa.array([AT, None], pa.timestamp("ms", "UTC")),
+        dict_settlements_d90=pa.array([12, None], pa.int32()),
+        dict_settlements_m60=pa.array([90, None], pa.uint64()).dictionary_encode(),
+        dict_open_reports_m12=pa.nulls(2),
+    )
+    first, second = contents(path)
+    assert first["dict"] == {
+        "updated_at": "2018-08-14T01:02:03.456Z",
+        "settlements": {"d90": 12, "m60": 90},
+    }
+    assert "dict" not in second
+    read = list(read_transactions(path).events())
+    assert (read[0].dict_settlements_d90, read[0].dict_settlements_m60) == (12, 90)
+    assert read == [decode_transaction(value, NOW) for _, value in open_transactions(path).messages()]
+
+
 def test_a_simulation_reads_back_as_its_own_messages(tmp_path):
     config = SimulationConfig(days=1.0, accounts=300, transactions_per_day=900)
     simulation = simulate(config)
@@ -199,6 +218,9 @@ def test_a_misspelt_optional_column_is_refused(tmp_path):
         ({"amount": [True, False]}, "column `amount` is of type bool"),
         ({"payer_account": [1.0, 2.0]}, "column `payer_account` is of type double"),
         ({"device_registered": ["yes", "no"]}, "column `device_registered` is of type string"),
+        ({"dict_settlements_m12": [1.0, 2.0]}, "column `dict_settlements_m12` is of type double"),
+        ({"dict_open_reports_d90": ["1", "2"]}, "expected an integer"),
+        ({"dict_updated_at": [1, 2]}, "column `dict_updated_at` is of type int64"),
     ],
 )
 def test_a_column_of_a_wrong_type_is_named(tmp_path, columns, expected):
@@ -221,6 +243,11 @@ def test_a_column_of_a_wrong_type_is_named(tmp_path, columns, expected):
         ({"initiation": ["DICT", "PIX"]}, "ENUM_UNKNOWN"),
         ({"payer_balance": ["10.00", "ten"]}, "AMOUNT_NOT_A_NUMBER"),
         ({"payer_balance": [-5.0, 2e9]}, None),
+        ({"dict_settlements_m12": [0, 2**31 - 1]}, None),
+        ({"dict_settlements_m12": [-1, None]}, "FIELD_TYPE"),
+        ({"dict_fraud_markers_d90": [5, 2**31]}, "FIELD_TYPE"),
+        ({"dict_open_reports_m60": pa.array([5, 2**64 - 1], pa.uint64())}, "FIELD_TYPE"),
+        ({"dict_updated_at": pa.array([0, None], pa.timestamp("ms", "UTC"))}, None),
         ({"payer_opened_at": pa.array([0, None], pa.timestamp("ms", "UTC"))}, None),
         ({"occurred_at": pa.array([AT, datetime(1999, 12, 31, tzinfo=UTC)])}, "TIME_OUT_OF_RANGE"),
         ({"occurred_at": pa.array([AT, datetime(2100, 1, 1, tzinfo=UTC)])}, "TIME_OUT_OF_RANGE"),
