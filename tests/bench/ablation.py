@@ -44,6 +44,10 @@ WARM_UP, TRAINING = 10, 15
 ALERTED = 0.01
 """Share of the test's payments that is alerted: those of the highest scores."""
 
+DRAIN = "drain of a mule"
+KINDS = (*TYPOLOGIES, DRAIN)
+"""A mule's own payments are apart from those of the victims who paid it: other features find them."""
+
 Figures = NDArray[np.float64]
 Columns = NDArray[np.intp]
 
@@ -105,8 +109,9 @@ def simulated_files(simulation: Simulation) -> Files:
 
 
 def simulated_study(simulation: Simulation, files: Files) -> Study:
-    """Recall of each typology: trained on what was reported before the test, tested on the truth."""
-    truth = dict(zip(simulation.event_ids.astype(str).tolist(), simulation.typology, strict=True))
+    """Recall of each of KINDS: trained on what was reported before the test, tested on the truth."""
+    kinds = np.where(simulation.drain, DRAIN, np.array(simulation.typology, dtype=object))
+    truth = dict(zip(simulation.event_ids.astype(str).tolist(), kinds.tolist(), strict=True))
     first = simulation.config.start.date() + timedelta(days=WARM_UP)
     cut = first + timedelta(days=TRAINING)
     train = Span(first, cut - timedelta(days=1))
@@ -119,12 +124,10 @@ def simulated_study(simulation: Simulation, files: Files) -> Study:
     def recalls(split: Split, scores: Figures) -> Figures:
         alerted = np.zeros(len(scores), dtype=np.bool_)
         alerted[np.argsort(-scores, kind="stable")[: round(ALERTED * len(scores))]] = True
-        return np.array(
-            [alerted[split.y_test].mean(), *(alerted[kind == name].mean() for name in TYPOLOGIES)]
-        )
+        return np.array([alerted[split.y_test].mean(), *(alerted[kind == name].mean() for name in KINDS)])
 
     split = Split(known.vectors, y, unseen.vectors, kind != "")
-    return Study("simulated Pix", [split], ["all frauds", *TYPOLOGIES], recalls)
+    return Study("simulated Pix", [split], ["all frauds", *KINDS], recalls)
 
 
 @dataclass(frozen=True, slots=True)
