@@ -94,7 +94,8 @@ def _level_plan(kind: str, level: Level, night: bool) -> Plan:
     # Days since 1970 fit 16 bits until 2149; finer tiles need 32.
     index = "I2" if level.grain == DAY else "I4"
     size = struct.calcsize("<" + {"I2": "H", "I4": "I"}[index])
-    newcomers = _keeps(kind, "newcomers") and level in (LEVELS[1], LEVELS[2])
+    largest = _keeps(kind, "max", level) and not night
+    bins = _keeps(kind, "newcomers") and level in (LEVELS[1], LEVELS[2]) and not night
     return {
         "grain": level.grain,
         "keep": level.keep,
@@ -104,18 +105,22 @@ def _level_plan(kind: str, level: Level, night: bool) -> Plan:
         "narrow_width": size + 14,
         "wide": f"<{index}I5I6I2I6I4",
         "wide_width": size + 23,
-        "max": (_keeps(kind, "max", level) and not night) or None,
-        "bins": (newcomers and not night) or None,
+        "max": largest or None,
+        "bins": bins or None,
+        "beside": 5 * largest + 8 * bins,  # bytes a tile beside its totals
     }
 
 
 def _kind_plan(kind: str) -> Plan:
     levels = _levels(kind)
+    newcomers = _keeps(kind, "newcomers")
     return {
         "name": kind,
         "head": "<I6I6I6I6I6I1I1I4I1" + "I2" * len(levels),
         "head_size": 37 + 2 * len(levels),
         "levels": [_level_plan(kind, *level) for level in levels],
+        "fine": levels.index((LEVELS[1], False)) + 1 if newcomers else None,
+        "coarse": levels.index((LEVELS[2], False)) + 1 if newcomers else None,
         "parties": (_keeps(kind, "distinct") or _keeps(kind, "changed")) or None,
         "recent": _keeps(kind, "same") or None,
     }
@@ -154,6 +159,7 @@ def _view_plan(view: str) -> Plan:
     return {
         "kind": KINDS.index(kind) + 1,
         "id": _IDS[view],
+        "peek": (view in KEPT_AS) or None,
         "from": SLOTS.index(mine[0]) + 1,
         "to": SLOTS.index(mine[-1]) + 1,
         "last": _position(Slot(view, "last")),

@@ -21,7 +21,7 @@ local REPORT, REPORT_SIZE = '<c8I6I6I6', 26 -- transaction, first OPEN, first CO
 local RECENT, RECENT_SIZE = '<I6I5', 11 -- time, amount
 local RING_HEAD, RING_ID, RING_ENTRY = 6, 8, 16 -- newest time; then each: hash of id, hash of content
 local ENTRY, ENTRY_SIZE = '<I1I1I2I8I8I8c8c8c12c12c12c12c12', 104
-local BIAS = 1000 -- added to each stored maximum: see `largest`
+local BIAS = 2 ^ 24 -- added to each stored maximum: see `largest`
 local HOUR = 3600000
 local APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = 0, 1, 2, 3, 4, 5
 local PART_BITS, ASK_RING, READ_ONLY = { 1, 2, 4, 8 }, 16, 32
@@ -32,45 +32,47 @@ for _, part in ipairs(PARTS) do
   part.none = rep('\0', part.width)
 end
 
--- Entities of this call, decoded once and written once, however often they occur.
+-- Entities of this call, found once and written once, however often they occur. An entity is read where it
+-- lies in its value `v`; applying to it makes the value anew, of pieces of the old one.
 local cache, touched = {}, {}
 local rings, touched_rings = {}, {}
 
-local function load_entity(number, id)
+-- Where each level's tiles lie: `at` zero-based, then its maxima and its bins; then counterparties,
+-- reports, latest payments.
+local function place(e)
+  local levels, at, n, w, pos = e.kind.levels, e.at, e.n, e.w, e.kind.head_size
+  for i = 1, #levels do
+    local level = levels[i]
+    at[i] = pos
+    pos = pos + n[i] * (w[i] + level.beside)
+  end
+  e.cps = pos
+  e.reports = pos + e.nc * CP_SIZE
+  e.recent = e.reports + e.nr * REPORT_SIZE
+end
+
+-- `peek`: nil for one that does not exist; it is only to be read.
+local function load_entity(number, id, peek)
   local kind = KINDS[number]
   local key = ARGV[1] .. kind.name .. ':' .. id
   local e = cache[key]
   if e then return e end
-  e = { kind = kind, key = key, tiles = {}, maxes = {}, bins = {}, n = {}, wide = {}, width = {},
-        N = 0, F = 0, PN = 0, PF = 0, M = 0, cps = '', reports = '', recent = '' }
-  local levels, v = kind.levels, redis.call('GET', key)
+  local v, levels = redis.call('GET', key), kind.levels
+  if not v and peek then return nil end
+  e = { kind = kind, key = key, v = v or '', n = {}, at = {}, w = {} }
   if v then
-    local h = { su(kind.head, v) }
-    e.N, e.F, e.PN, e.PF, e.M = h[1], h[2], h[3], h[4], h[5]
-    local at = kind.head_size
-    for i, level in ipairs(levels) do
-      local n, wide = h[9 + i], band(h[6], lshift(1, i - 1)) ~= 0
-      local width = wide and level.wide_width or level.narrow_width
-      e.n[i], e.wide[i], e.width[i] = n, wide, width
-      local to = at + n * width
-      e.tiles[i], e.maxes[i], e.bins[i], at = sub(v, at + 1, to), '', '', to
-      if level.max then
-        to = at + n * 5
-        e.maxes[i], at = sub(v, at + 1, to), to
-      end
-      if level.bins then
-        to = at + n * 8
-        e.bins[i], at = sub(v, at + 1, to), to
-      end
+    local n1, n2, n3, n4, n5
+    e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx, n1, n2, n3, n4, n5 = su(kind.head, v)
+    e.n = { n1, n2, n3, n4, n5 } -- beyond the kind's levels there is nothing meant
+    for i = 1, #levels do
+      local wide = e.wide ~= 0 and band(e.wide, lshift(1, i - 1)) ~= 0
+      e.w[i] = wide and levels[i].wide_width or levels[i].narrow_width
     end
-    local cps = at + h[7] * CP_SIZE
-    local reports = cps + h[8] * REPORT_SIZE
-    e.cps, e.reports, e.recent = sub(v, at + 1, cps), sub(v, cps + 1, reports), sub(v, reports + 1)
+    place(e)
   else
-    for i, level in ipairs(levels) do
-      e.tiles[i], e.maxes[i], e.bins[i] = '', '', ''
-      e.n[i], e.wide[i], e.width[i] = 0, false, level.narrow_width
-    end
+    e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx = 0, 0, 0, 0, 0, 0, 0, 0, 0
+    e.cps, e.reports, e.recent = 0, 0, 0
+    for i = 1, #levels do e.n[i], e.at[i], e.w[i] = 0, 0, levels[i].narrow_width end
   end
   cache[key] = e
   return e
@@ -83,63 +85,48 @@ local function touch(e)
   end
 end
 
-local function encode(e)
-  local wide, levels = 0, e.kind.levels
-  for i = 1, #levels do if e.wide[i] then wide = wide + lshift(1, i - 1) end end
-  local parts = { sp(e.kind.head, e.N, e.F, e.PN, e.PF, e.M, wide, #e.cps / CP_SIZE,
-                     #e.reports / REPORT_SIZE, #e.recent / RECENT_SIZE, unpack(e.n)) }
-  for i = 1, #levels do
-    parts[#parts + 1] = e.tiles[i]
-    if levels[i].max then parts[#parts + 1] = e.maxes[i] end
-    if levels[i].bins then parts[#parts + 1] = e.bins[i] end
-  end
-  parts[#parts + 1] = e.cps
-  parts[#parts + 1] = e.reports
-  parts[#parts + 1] = e.recent
-  return table.concat(parts)
+local function head(e)
+  return sp(e.kind.head, e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx, unpack(e.n))
 end
 
 -- Tile p of a level: index, count, sum (low, high), squares (low, high), all running totals.
 local function tile_at(e, i, level, p)
-  if e.wide[i] then return su(level.wide, e.tiles[i], (p - 1) * level.wide_width + 1) end
-  local index, c, s, q = su(level.narrow, e.tiles[i], (p - 1) * level.narrow_width + 1)
+  local w = e.w[i]
+  if w == level.wide_width then return su(level.wide, e.v, e.at[i] + (p - 1) * w + 1) end
+  local index, c, s, q = su(level.narrow, e.v, e.at[i] + (p - 1) * w + 1)
   return index, c, s, 0, q, 0
 end
 
-local function pack_tile(e, i, level, index, c, sl, sh, ql, qh)
-  if e.wide[i] then return sp(level.wide, index, c, sl, sh, ql, qh) end
-  return sp(level.narrow, index, c, sl, ql)
-end
-
--- Position of the last of n records, sorted by their first field, with it <= target; 0 if there is none.
-local function locate(s, n, width, field, target)
+-- Position of the last of n records behind `base`, sorted by their first field, with it <= target; 0 if
+-- there is none.
+local function locate(s, base, n, width, field, target)
   local lo, hi = 0, n
   while lo < hi do
     local mid = floor((lo + hi + 1) / 2)
-    if su(field, s, (mid - 1) * width + 1) <= target then lo = mid else hi = mid - 1 end
+    if su(field, s, base + (mid - 1) * width + 1) <= target then lo = mid else hi = mid - 1 end
   end
   return lo
 end
 
 -- The same for tiles, below a known one: record `p` has index `at` > target, record 1 has `first` <= target.
 -- Tiles are near evenly spread, so a proportional guess is mostly a step or two off.
-local function locate_tile(s, p, at, first, width, field, target)
+local function locate_tile(s, base, p, at, first, width, field, target)
   local q = floor(1 + (p - 1) * (target - first) / (at - first))
-  if su(field, s, (q - 1) * width + 1) <= target then
-    while q + 1 < p and su(field, s, q * width + 1) <= target do q = q + 1 end
+  if su(field, s, base + (q - 1) * width + 1) <= target then
+    while q + 1 < p and su(field, s, base + q * width + 1) <= target do q = q + 1 end
   else
-    repeat q = q - 1 until su(field, s, (q - 1) * width + 1) <= target
+    repeat q = q - 1 until su(field, s, base + (q - 1) * width + 1) <= target
   end
   return q
 end
 
--- Position of the record that holds `needle` at `offset` behind `head` bytes; nil if there is none.
-local function find_record(s, needle, width, offset, head)
-  local at = head + 1
+-- Position of the record that holds `needle` at `offset` behind `skip` bytes; nil if there is none.
+local function find_record(s, needle, width, offset, skip)
+  local at = skip + 1
   while true do
     local p = find(s, needle, at, true)
     if not p then return nil end
-    if (p - 1 - head - offset) % width == 0 then return (p - 1 - head - offset) / width + 1 end
+    if (p - 1 - skip - offset) % width == 0 then return (p - 1 - skip - offset) / width + 1 end
     at = p + 1
   end
 end
@@ -152,27 +139,28 @@ end
 -- The largest of a run of maxima, in C. `su` answers the values and then a position in the string, which
 -- is below BIAS; every stored maximum is above it.
 local formats = {}
-local function largest(s, low, high)
+local function largest(s, base, low, high)
   local n = high - low
   local format = formats[n]
   if not format then
     format = '<' .. rep('I5', n)
     formats[n] = format
   end
-  return max(su(format, s, low * 5 + 1)) - BIAS
+  return max(su(format, s, base + low * 5 + 1)) - BIAS
 end
 
 local function read_level(e, i, level, windows, t, out)
-  local s, n, width, field = e.tiles[i], e.n[i], e.width[i], level.index
+  local s, base, n, width, field = e.v, e.at[i], e.n[i], e.w[i], level.index
   local now, kept = floor(t / level.grain), floor((e.N - level.keep) / level.grain)
-  local first, last, top, p2, at2, c2, sl2, sh2, ql2, qh2 = su(field, s, 1), su(field, s, (n - 1) * width + 1)
-  local p1, at1
+  local first, last = su(field, s, base + 1), (su(field, s, base + (n - 1) * width + 1))
+  local top, p2, at2, c2, sl2, sh2, ql2, qh2, p1, at1
   for k = 1, #windows do
     local w = windows[k]
     local since = w.since
     if now - w.shift ~= top then
       top = now - w.shift
-      p2 = top >= last and n or top < first and 0 or locate_tile(s, n, last, first, width, field, top)
+      p2 = top >= last and n or top < first and 0
+        or locate_tile(s, base, n, last, first, width, field, top)
       if p2 == 0 then return end -- later windows of the level end no later
       at2, c2, sl2, sh2, ql2, qh2 = tile_at(e, i, level, p2)
       p1, at1 = p2, at2
@@ -186,14 +174,14 @@ local function read_level(e, i, level, windows, t, out)
       if first > low then
         p1 = 0
       else -- windows of one shift grow, so this one begins at or below where the last one did
-        if at1 > low then p1 = locate_tile(s, p1, at1, first, width, field, low) end
+        if at1 > low then p1 = locate_tile(s, base, p1, at1, first, width, field, low) end
         at1, c1, sl1, sh1, ql1, qh1 = tile_at(e, i, level, p1)
       end
       local c = c2 - c1
       if w.count then out[w.count] = c < COUNT_MAX and c or COUNT_MAX end
       if w.sum then out[w.sum] = saturated(sh2 - sh1, sl2 - sl1, EXACT_MAX) end
       if w.squares then out[w.squares] = saturated(qh2 - qh1, ql2 - ql1, EXACT_MAX) end
-      if w.max then out[w.max] = largest(e.maxes[i], p1, p2) end
+      if w.max then out[w.max] = largest(s, base + n * width, p1, p2) end
     end
   end
 end
@@ -204,9 +192,10 @@ local function bins_in(e, i, level, low, high)
   if low < kept then low = kept end
   local n, a, b = e.n[i], 0, 0
   if n == 0 or low >= high then return a, b end
-  local s, width, field = e.tiles[i], e.width[i], level.index
-  for p = locate(s, n, width, field, low) + 1, locate(s, n, width, field, high) do
-    local x, y = su('<I4I4', e.bins[i], (p - 1) * 8 + 1)
+  local s, base, width, field = e.v, e.at[i], e.w[i], level.index
+  local bins = base + n * (width + level.beside - 8)
+  for p = locate(s, base, n, width, field, low) + 1, locate(s, base, n, width, field, high) do
+    local x, y = su('<I4I4', s, bins + (p - 1) * 8 + 1)
     a, b = bor(a, x), bor(b, y)
   end
   return a, b
@@ -221,12 +210,7 @@ end
 -- Bins of the last hour that were in no tile of the days before it: whole hours up to the one in which the
 -- last hour begins, and the 5-minute tiles of that one.
 local function newcomers(e, t)
-  local fine, coarse
-  for i, level in ipairs(e.kind.levels) do
-    if level.bins then
-      if not fine then fine = i else coarse = i end
-    end
-  end
+  local fine, coarse = e.kind.fine, e.kind.coarse
   local five, hour = e.kind.levels[fine], e.kind.levels[coarse]
   local low = floor((t - HOUR) / five.grain)
   local a, b = bins_in(e, fine, five, low, floor(t / five.grain))
@@ -240,8 +224,8 @@ end
 local function read_reports(e, slots, t, out)
   local newest = e.N > e.M and e.N or e.M
   local kept = newest - RETENTION
-  for at = 1, #e.reports, REPORT_SIZE do
-    local _, opened, confirmed, final = su(REPORT, e.reports, at)
+  for at = e.reports + 1, e.recent, REPORT_SIZE do
+    local _, opened, confirmed, final = su(REPORT, e.v, at)
     if final == 0 or final <= kept then
       for _, slot in ipairs(slots) do
         local x = slot.open and opened or confirmed
@@ -252,11 +236,10 @@ local function read_reports(e, slots, t, out)
 end
 
 local function read_recent(e, view, t, amount, out)
-  local n = #e.recent / RECENT_SIZE
   for _, slot in ipairs(view.same) do
-    local same, under = 0, 0
-    for p = locate(e.recent, n, RECENT_SIZE, '<I6', max(t - slot.length, e.N - RECENT_KEEP)) + 1, n do
-      local _, x = su(RECENT, e.recent, (p - 1) * RECENT_SIZE + 1)
+    local same, under, after = 0, 0, max(t - slot.length, e.N - RECENT_KEEP)
+    for p = locate(e.v, e.recent, e.nx, RECENT_SIZE, '<I6', after) + 1, e.nx do
+      local _, x = su(RECENT, e.v, e.recent + (p - 1) * RECENT_SIZE + 1)
       if x == amount then same = same + 1 end
       for _, limit in ipairs(JUST_UNDER) do
         if x >= limit[1] and x <= limit[2] then under = under + 1 end
@@ -271,28 +254,28 @@ end
 
 local function read_view(view, e, t, amount, other, out)
   for at = view.from, view.to do out[at] = 0 end
-  local seen = e.N > 0 and t - e.N <= RETENTION
+  local seen = e and e.N > 0 and t - e.N <= RETENTION
   if view.last then out[view.last] = seen and e.N or UNKNOWN end
   if view.first then out[view.first] = seen and e.F or UNKNOWN end
+  if view.changed then
+    out[view.changed] = not seen and UNKNOWN or sub(e.v, e.reports - 5, e.reports) == other and 0 or 1
+  end
+  if not e then return end
   local levels = e.kind.levels
   for i = 1, #levels do
     local windows = view.levels[i]
     if e.n[i] > 0 and #windows > 0 then read_level(e, i, levels[i], windows, t, out) end
   end
-  local nc = #e.cps / CP_SIZE
-  if view.changed then
-    out[view.changed] = not seen and UNKNOWN or sub(e.cps, -6) == other and 0 or 1
-  end
-  if view.distinct and nc > 0 then
+  if view.distinct and e.nc > 0 then
     for _, slot in ipairs(view.distinct) do
       local after = t - slot.length
       if after < e.N - CP_KEEP then after = e.N - CP_KEEP end
-      out[slot.at] = nc - locate(e.cps, nc, CP_SIZE, '<I6', after)
+      out[slot.at] = e.nc - locate(e.v, e.cps, e.nc, CP_SIZE, '<I6', after)
     end
   end
   if view.newcomers and seen then out[view.newcomers] = newcomers(e, t) end
-  if view.same and e.recent ~= '' then read_recent(e, view, t, amount, out) end
-  if view.reports and e.reports ~= '' then read_reports(e, view.reports, t, out) end
+  if view.same and e.nx > 0 then read_recent(e, view, t, amount, out) end
+  if view.reports and e.nr > 0 then read_reports(e, view.reports, t, out) end
 end
 
 local function carry(low, high)
@@ -300,26 +283,15 @@ local function carry(low, high)
   return low, high
 end
 
--- Write a level's tiles in the wide form: some total no longer fits the narrow one.
-local function widen(e, i, level)
-  local parts = {}
-  for p = 1, e.n[i] do
-    local index, c, sl, sh, ql, qh = tile_at(e, i, level, p)
-    parts[p] = sp(level.wide, index, c, sl, sh, ql, qh)
-  end
-  e.tiles[i], e.wide[i], e.width[i] = table.concat(parts), true, level.wide_width
+local function pack_tile(level, wide, index, c, sl, sh, ql, qh)
+  if wide then return sp(level.wide, index, c, sl, sh, ql, qh) end
+  return sp(level.narrow, index, c, sl, ql)
 end
 
--- Running totals of every tile after the changed one grow too; only a late event has such tiles.
-local function grow(e, i, level, from, amount, ql, qh)
-  local parts = {}
-  for p = from, e.n[i] do
-    local index, c, sl, sh, l, h = tile_at(e, i, level, p)
-    sl, sh = carry(sl + amount, sh)
-    l, h = carry(l + ql, h + qh)
-    parts[#parts + 1] = pack_tile(e, i, level, index, c + 1, sl, sh, l, h)
-  end
-  return table.concat(parts)
+-- The largest amount or the bins of one tile, with this payment in it.
+local function with_max(s, at, amount)
+  local old = at and su('<I5', s, at) - BIAS or 0
+  return sp('<I5', (amount > old and amount or old) + BIAS)
 end
 
 local function with_bin(s, at, cp)
@@ -327,97 +299,122 @@ local function with_bin(s, at, cp)
   if at then a, b = su('<I4I4', s, at) end
   local bin = byte(cp) % BINS
   if bin < 32 then a = bor(a, lshift(1, bin)) else b = bor(b, lshift(1, bin - 32)) end
-  if a < 0 then a = a + 2 ^ 32 end
-  if b < 0 then b = b + 2 ^ 32 end
-  return sp('<I4I4', a, b)
+  return sp('<I4I4', a % 2 ^ 32, b % 2 ^ 32)
 end
 
-local function apply_level(e, i, level, t, amount, ql, qh, cp)
-  local kept, index = floor((e.N - level.keep) / level.grain), floor(t / level.grain)
-  if index <= kept then return end
-  local n, last, at, c, sl, sh, l, h = e.n[i], -1, -1, 0, 0, 0, 0, 0
-  if n > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, n) end
-  if not e.wide[i] and (c + 1 >= NARROW_COUNT or sl + amount >= NARROW_SUM or l + ql >= WIDE or qh > 0) then
-    widen(e, i, level)
+-- Add a payment to a level by writing all of its tiles again: for a late one, whose later tiles' running
+-- totals grow too, and for one whose totals no longer fit the narrow form. Two pieces are appended.
+local function rewrite_level(e, i, level, t, amount, ql, qh, cp, wide, parts)
+  local index, n, tiles, p, before = floor(t / level.grain), e.n[i], {}, 0, 0
+  local c0, sl0, sh0, l0, h0 = 0, 0, 0, 0, 0
+  for k = 1, n do
+    local at, c, sl, sh, l, h = tile_at(e, i, level, k)
+    if at <= index then
+      p, before = k, at == index and k - 1 or k
+      c0, sl0, sh0, l0, h0 = c, sl, sh, l, h
+    else
+      c, sl, sh = c + 1, carry(sl + amount, sh)
+      l, h = carry(l + ql, h + qh)
+    end
+    if at ~= index then tiles[#tiles + 1] = pack_tile(level, wide, at, c, sl, sh, l, h) end
   end
-  local s, width, p = e.tiles[i], e.width[i], n
-  if at > index then -- late
-    p = locate(s, n, width, level.index, index)
-    at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
-    if p > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, p) end
+  local sl, sh = carry(sl0 + amount, sh0)
+  local l, h = carry(l0 + ql, h0 + qh)
+  table.insert(tiles, before + 1, pack_tile(level, wide, index, c0 + 1, sl, sh, l, h))
+  local pos, old = e.at[i] + n * e.w[i], before < p
+  parts[#parts + 1] = table.concat(tiles)
+  for _, beside in ipairs({ level.max and 5 or 0, level.bins and 8 or 0 }) do
+    if beside > 0 then
+      local at = old and pos + before * beside + 1
+      parts[#parts + 1] = sub(e.v, pos + 1, pos + before * beside)
+        .. (beside == 5 and with_max(e.v, at, amount) or with_bin(e.v, at, cp))
+        .. sub(e.v, pos + p * beside + 1, pos + n * beside)
+      pos = pos + n * beside
+    end
+  end
+  e.n[i] = #tiles
+end
+
+-- Append the pieces of a level's value with this payment in it.
+local function apply_level(e, i, level, t, amount, ql, qh, cp, parts)
+  local v, base, n, w = e.v, e.at[i], e.n[i], e.w[i]
+  local kept, index = floor((e.N - level.keep) / level.grain), floor(t / level.grain)
+  if index <= kept then
+    parts[#parts + 1] = sub(v, base + 1, base + n * (w + level.beside))
+    return
+  end
+  local at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
+  if n > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, n) end
+  local wide = w == level.wide_width
+  local widens = not wide
+    and (c + 1 >= NARROW_COUNT or sl + amount >= NARROW_SUM or l + ql >= WIDE or qh > 0)
+  if widens or at > index then
+    rewrite_level(e, i, level, t, amount, ql, qh, cp, wide or widens, parts)
+    if widens then e.wide, e.w[i] = e.wide + lshift(1, i - 1), level.wide_width end
+    return
   end
   sl, sh = carry(sl + amount, sh)
   l, h = carry(l + ql, h + qh)
-  local tile = pack_tile(e, i, level, index, c + 1, sl, sh, l, h)
-  local before = at == index and p - 1 or p
-  local later = p < n and grow(e, i, level, p + 1, amount, ql, qh) or ''
-  s = (before < n and sub(s, 1, before * width) or s) .. tile .. later
-  local m, b = e.maxes[i], e.bins[i]
+  local before, drop = at == index and n - 1 or n, 0
+  if before == n then
+    -- The last tile that fell behind stays: its totals are what the next ones are counted from.
+    while drop + 1 < n and su(level.index, v, base + (drop + 1) * w + 1) <= kept do drop = drop + 1 end
+  end
+  local k, pos = #parts, base + n * w
+  parts[k + 1] = sub(v, base + drop * w + 1, base + before * w)
+  parts[k + 2] = pack_tile(level, wide, index, c + 1, sl, sh, l, h)
   if level.max then
-    local old = before < p and su('<I5', m, before * 5 + 1) - BIAS or 0
-    local top = sp('<I5', (amount > old and amount or old) + BIAS)
-    m = (before < n and sub(m, 1, before * 5) or m) .. top .. sub(m, p * 5 + 1)
+    parts[k + 3] = sub(v, pos + drop * 5 + 1, pos + before * 5)
+    parts[k + 4] = with_max(v, before < n and pos + before * 5 + 1, amount)
+    k, pos = k + 2, pos + n * 5
   end
   if level.bins then
-    local word = with_bin(b, before < p and before * 8 + 1, cp)
-    b = (before < n and sub(b, 1, before * 8) or b) .. word .. sub(b, p * 8 + 1)
+    parts[k + 3] = sub(v, pos + drop * 8 + 1, pos + before * 8)
+    parts[k + 4] = with_bin(v, before < n and pos + before * 8 + 1, cp)
   end
-  if before == p then
-    n = n + 1
-    -- The last tile that fell behind stays: its totals are what the next ones are counted from.
-    local drop = 0
-    while drop + 1 < n and su(level.index, s, (drop + 1) * width + 1) <= kept do drop = drop + 1 end
-    if drop > 0 then
-      s, m, b, n = sub(s, drop * width + 1), sub(m, drop * 5 + 1), sub(b, drop * 8 + 1), n - drop
-    end
-  end
-  e.tiles[i], e.maxes[i], e.bins[i], e.n[i] = s, m, b, n
+  e.n[i] = before + 1 - drop
 end
 
-local function apply_counterparty(e, t, cp)
+local function with_counterparty(e, t, cp)
+  local s, n = sub(e.v, e.cps + 1, e.cps + e.nc * CP_SIZE), e.nc
   local kept = e.N - CP_KEEP
-  if t <= kept then return end
-  local s = e.cps
+  if t <= kept then return s end
   local p = find_record(s, cp, CP_SIZE, 6, 0)
   if p then
-    if su('<I6', s, (p - 1) * CP_SIZE + 1) >= t then return end
-    s = sub(s, 1, (p - 1) * CP_SIZE) .. sub(s, p * CP_SIZE + 1)
+    if su('<I6', s, (p - 1) * CP_SIZE + 1) >= t then return s end
+    s, n = sub(s, 1, (p - 1) * CP_SIZE) .. sub(s, p * CP_SIZE + 1), n - 1
   end
-  local n, mine = #s / CP_SIZE, su('<I6', cp)
-  local at = n
+  local mine, at = su('<I6', cp), n
   while at > 0 do -- from the newest: in order, this ends at once
     local time, other = su(CP, s, (at - 1) * CP_SIZE + 1)
     if time < t or (time == t and other < mine) then break end
     at = at - 1
   end
-  s = sub(s, 1, at * CP_SIZE) .. sp('<I6', t) .. cp .. sub(s, at * CP_SIZE + 1)
   local drop = n + 1 > CP_CAP and n + 1 - CP_CAP or 0
+  s = sub(s, 1, at * CP_SIZE) .. sp('<I6', t) .. cp .. sub(s, at * CP_SIZE + 1)
   while su('<I6', s, drop * CP_SIZE + 1) <= kept do drop = drop + 1 end
-  e.cps = drop > 0 and sub(s, drop * CP_SIZE + 1) or s
+  return drop > 0 and sub(s, drop * CP_SIZE + 1) or s
 end
 
-local function apply_recent(e, t, amount)
-  local kept = e.N - RECENT_KEEP
-  if t <= kept then return end
-  local s, n = e.recent, #e.recent / RECENT_SIZE
+local function with_recent(e, t, amount)
+  local s, n, kept = sub(e.v, e.recent + 1, e.recent + e.nx * RECENT_SIZE), e.nx, e.N - RECENT_KEEP
+  if t <= kept then return s end
   local at = n
   while at > 0 do
     local time, other = su(RECENT, s, (at - 1) * RECENT_SIZE + 1)
     if time < t or (time == t and other <= amount) then break end
     at = at - 1
   end
-  s = sub(s, 1, at * RECENT_SIZE) .. sp(RECENT, t, amount) .. sub(s, at * RECENT_SIZE + 1)
   local drop = n + 1 > RECENT_CAP and n + 1 - RECENT_CAP or 0
+  s = sub(s, 1, at * RECENT_SIZE) .. sp(RECENT, t, amount) .. sub(s, at * RECENT_SIZE + 1)
   while su('<I6', s, drop * RECENT_SIZE + 1) <= kept do drop = drop + 1 end
-  e.recent = drop > 0 and sub(s, drop * RECENT_SIZE + 1) or s
+  return drop > 0 and sub(s, drop * RECENT_SIZE + 1) or s
 end
 
+-- All but the reports, which may come before a life and outlast it.
 local function forget(e)
-  for i, level in ipairs(e.kind.levels) do
-    e.tiles[i], e.maxes[i], e.bins[i] = '', '', ''
-    e.n[i], e.wide[i], e.width[i] = 0, false, level.narrow_width
-  end
-  e.cps, e.recent = '', ''
+  for i, level in ipairs(e.kind.levels) do e.n[i], e.w[i] = 0, level.narrow_width end
+  e.wide, e.nc, e.nx = 0, 0, 0
 end
 
 -- Move the entity's clock. False: the event is older than all that is kept, and reaches nothing.
@@ -441,36 +438,59 @@ local function advance(e, t)
 end
 
 local function apply_entity(e, t, amount, ql, qh, cp)
-  touch(e)
   if not advance(e, t) then return end
+  local kind, v, parts = e.kind, e.v, { '' }
   local hour = floor((t + LOCAL_OFFSET) / HOUR) % 24
   local night = hour >= NIGHT_FROM or hour < NIGHT_TO
-  for i, level in ipairs(e.kind.levels) do
-    if night or not level.night then apply_level(e, i, level, t, amount, ql, qh, cp) end
+  local levels = kind.levels
+  for i = 1, #levels do
+    local level = levels[i]
+    if night or not level.night then
+      apply_level(e, i, level, t, amount, ql, qh, cp, parts)
+    else
+      parts[#parts + 1] = sub(v, e.at[i] + 1, e.at[i] + e.n[i] * (e.w[i] + level.beside))
+    end
   end
-  if e.kind.parties then apply_counterparty(e, t, cp) end
-  if e.kind.recent then apply_recent(e, t, amount) end
+  if kind.parties then
+    local s = with_counterparty(e, t, cp)
+    parts[#parts + 1], e.nc = s, #s / CP_SIZE
+  end
+  if e.nr > 0 then parts[#parts + 1] = sub(v, e.reports + 1, e.reports + e.nr * REPORT_SIZE) end
+  if kind.recent then
+    local s = with_recent(e, t, amount)
+    parts[#parts + 1], e.nx = s, #s / RECENT_SIZE
+  end
+  parts[1] = head(e)
+  e.v = table.concat(parts)
+  place(e)
+  touch(e)
 end
 
 local function label(e, transaction, at, status)
-  touch(e)
   if at > e.M then e.M = at end
   local kept = max(e.N, e.M) - RETENTION
-  if at <= kept then return end
-  local opened, confirmed, final, parts = 0, 0, 0, {}
-  for from = 1, #e.reports, REPORT_SIZE do
-    local h, o, c, f = su(REPORT, e.reports, from)
-    if h == transaction then -- times that fell behind are forgotten
-      opened, confirmed, final = o > kept and o or 0, c > kept and c or 0, f > kept and f or 0
-    elseif o > kept or c > kept or f > kept then
-      parts[#parts + 1] = sub(e.reports, from, from + REPORT_SIZE - 1)
+  local v, from, to = e.v, e.reports, e.reports + e.nr * REPORT_SIZE
+  local reports = sub(v, from + 1, to)
+  if at > kept then
+    local opened, confirmed, final, parts = 0, 0, 0, {}
+    for p = 1, #reports, REPORT_SIZE do
+      local h, o, c, f = su(REPORT, reports, p)
+      if h == transaction then -- times that fell behind are forgotten
+        opened, confirmed, final = o > kept and o or 0, c > kept and c or 0, f > kept and f or 0
+      elseif o > kept or c > kept or f > kept then
+        parts[#parts + 1] = sub(reports, p, p + REPORT_SIZE - 1)
+      end
     end
+    if status == 0 then opened = (opened == 0 or at < opened) and at or opened
+    elseif status == 1 then confirmed = (confirmed == 0 or at < confirmed) and at or confirmed
+    elseif at > final then final = at end
+    parts[#parts + 1] = sp(REPORT, transaction, opened, confirmed, final)
+    reports = table.concat(parts)
   end
-  if status == 0 then opened = (opened == 0 or at < opened) and at or opened
-  elseif status == 1 then confirmed = (confirmed == 0 or at < confirmed) and at or confirmed
-  elseif at > final then final = at end
-  parts[#parts + 1] = sp(REPORT, transaction, opened, confirmed, final)
-  e.reports = table.concat(parts)
+  e.nr = #reports / REPORT_SIZE
+  e.v = head(e) .. sub(v, e.kind.head_size + 1, from) .. reports .. sub(v, to + 1)
+  place(e)
+  touch(e)
 end
 
 local function load_ring(payer)
@@ -513,7 +533,8 @@ local function read_parts(mask, t, amount, ids, rows)
       local part = PARTS[k]
       for _, v in ipairs(part.views) do
         local view = VIEWS[v]
-        read_view(view, load_entity(view.kind, ids[view.id]), t, amount, sub(ids[part.other], 1, 6), out)
+        local e = load_entity(view.kind, ids[view.id], view.peek)
+        read_view(view, e, t, amount, sub(ids[part.other], 1, 6), out)
       end
       rows[k] = sp(part.row, unpack(out, part.from, part.to))
     end
@@ -655,7 +676,7 @@ for from = 1, #ARGV[3], ENTRY_SIZE do
 end
 
 -- Nothing was written until here.
-for _, e in ipairs(touched) do redis.call('SET', e.key, encode(e), 'EX', ARGV[5]) end
+for _, e in ipairs(touched) do redis.call('SET', e.key, e.v, 'EX', ARGV[5]) end
 for _, ring in ipairs(touched_rings) do redis.call('SET', ring.key, ring.value, 'EX', ARGV[5]) end
 if #spans > 0 and number ~= counter then redis.call('SET', KEYS[1], string.format('%.0f', number)) end
 for _, s in ipairs(spans) do

@@ -29,8 +29,10 @@ from models.dataset import Rows, Span
 from models.registry import save
 from models.train import Task, train
 
+from .redis_cluster import RedisCluster, running_cluster
+
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", max_examples=2000, deadline=None, print_blob=True)
 _by_place = "ci" if os.environ.get("CI", "").lower() in {"1", "true"} else "dev"
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or _by_place)
 
@@ -59,6 +61,20 @@ def redis_flushed(redis_url: str) -> str:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     return redis_url
+
+
+@pytest.fixture(scope="session")
+def _redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(_redis_cluster: RedisCluster) -> RedisCluster:
+    """A real cluster of this session's own, empty and whole when the test begins."""
+    _redis_cluster.mend()
+    _redis_cluster.flush()
+    return _redis_cluster
 
 
 @pytest.fixture(scope="session")

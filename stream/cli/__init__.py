@@ -8,7 +8,18 @@ from typer.exceptions import TyperException
 
 from deploy.local import ServiceError
 from features.errors import VigiaError
-from stream.cli import dead_letters, demo, features, models, publish, schemas, services, simulate, worker
+from stream.cli import (
+    dead_letters,
+    demo,
+    features,
+    models,
+    publish,
+    schemas,
+    services,
+    simulate,
+    state,
+    worker,
+)
 
 app = typer.Typer(
     help="Vigia scores Pix payments for fraud while they happen: Kafka in, decisions out.",
@@ -16,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (demo, services, worker, simulate, publish, dead_letters, schemas, features, models):
+for module in (demo, services, worker, simulate, publish, dead_letters, state, schemas, features, models):
     module.register(app)
 
 

@@ -1,0 +1,117 @@
+"""What a Redis holds: keys by kind, logs, how it persists. And deleting all of a state."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from features.redis_plan import KINDS
+from features.redis_state import RedisState, _answer, _is_cluster
+from features.state import LogId
+
+_SCAN, _ERASE = 2000, 1000
+
+Count = Callable[[int], None]
+"""Told now and then how many keys were looked at."""
+
+
+@dataclass
+class Inventory:
+    """Keys of Vigia in this Redis."""
+
+    entities: Counter[str] = field(default_factory=Counter)
+    """Of this state, by kind."""
+    logs: set[tuple[str, str, str]] = field(default_factory=set)
+    """(group, topic, topic id) that this state read."""
+    others: Counter[str] = field(default_factory=Counter)
+    """Keys by layout of states that this version, with this number of shards, does not read."""
+
+
+async def inventory(state: RedisState, on_count: Count = lambda _: None) -> Inventory:
+    """By one SCAN of all keys; what comes or goes meanwhile may be missed. Raises StateAway."""
+    client, mine, found, n = await state._dial(), _layout(state), Inventory(), 0
+    async for key in client.scan_iter(match="{s*}:*", count=_SCAN):
+        _, _, rest = key.partition(b":")
+        layout, _, name = rest.partition(b":")
+        if layout != mine:
+            found.others[layout.decode(errors="replace")] += 1
+        else:
+            _note(found, name)
+        n += 1
+        if n % 10_000 == 0:
+            on_count(n)
+    on_count(n)
+    return found
+
+
+def _note(found: Inventory, name: bytes) -> None:
+    kind, _, rest = name.partition(b":")
+    if kind.decode(errors="replace") in KINDS:
+        found.entities[kind.decode()] += 1
+    elif kind in (b"log", b"rings", b"windows"):
+        group, topic, topic_id, _ = rest.decode().rsplit(":", 3)
+        found.logs.add((group, topic, topic_id))
+
+
+def strangers(found: Inventory, logs: list[LogId]) -> set[tuple[str, str, str]]:
+    """Logs that fed this state beside these: a history from files, or a topic that was made anew."""
+    return found.logs - {(log.group, log.topic, log.topic_id) for log in logs}
+
+
+async def some_ids(state: RedisState, n: int) -> frozenset[bytes]:
+    """At most n ids of entities that the state holds, as SCAN meets them: in the order of its hash table."""
+    ids: set[bytes] = set()
+    if n:
+        async for _, id_ in state.entities():
+            ids.add(id_)
+            if len(ids) >= n:
+                break
+    return frozenset(ids)
+
+
+async def is_empty(state: RedisState) -> bool:
+    async for _ in state.keys():
+        return False
+    return True
+
+
+async def erase(state: RedisState, on_count: Count = lambda _: None) -> int:
+    """UNLINK every key of this state, and no other; how many they were. Raises StateAway."""
+    client, waiting, n = await state._dial(), [], 0
+    async for key in state.keys():
+        waiting.append(key)
+        if len(waiting) == _ERASE:
+            n += await _unlink(client, waiting)
+            waiting = []
+            on_count(n)
+    return n + (await _unlink(client, waiting) if waiting else 0)
+
+
+async def _unlink(client: Any, keys: list[bytes]) -> int:
+    return int(await _answer(client.unlink(*keys)))
+
+
+async def persistence(state: RedisState) -> dict[str, dict[str, Any]]:
+    """INFO persistence of each primary by its address, as far as it says what a restart would bring back."""
+    client = await state._dial()
+    if not _is_cluster(client):
+        return {"redis": _facts(await _answer(client.info("persistence")))}
+    await _answer(client.initialize())
+    return {
+        node.name: _facts(await _answer(client.info("persistence", target_nodes=node)))
+        for node in client.get_primaries()
+    }
+
+
+def _facts(info: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "aof_enabled": bool(info["aof_enabled"]),
+        "aof_last_write_ok": info.get("aof_last_write_status") == "ok",
+        "rdb_last_save": int(info["rdb_last_save_time"]),
+        "rdb_last_save_ok": info["rdb_last_bgsave_status"] == "ok",
+        "changes_since_rdb": int(info["rdb_changes_since_last_save"]),
+    }
+
+
+def _layout(state: RedisState) -> bytes:
+    return state._shards[0].prefix.split(":")[1].encode()
