@@ -1,6 +1,6 @@
 # What a person runs. Everything below needs Python 3.11 and make; `setup` fetches the rest, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test check bench
+.PHONY: help setup up down demo test check bench bench-quality
 
 IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -11,8 +11,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 STAMP := $(VENV)/.installed
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: $(STAMP) ## create .venv with exactly the locked packages (once for each lock)
 
@@ -47,5 +47,9 @@ check: setup ## what CI runs: format, lint, types, import rules, tests
 
 bench: setup ## print the benchmarks' figures
 	@for file in tests/bench/[a-z]*.py; do \
+		case "$$file" in */quality.py|*/ablation.py) continue;; esac; \
 		test -e "$$file" || continue; \
 		$(BIN)/python -m "$$(echo "$${file%.py}" | tr / .)" || exit 1; done
+
+bench-quality: setup ## print the average precision on the Fraud Detection Handbook's data, if they are here
+	@$(BIN)/python -m tests.bench.quality

@@ -5,7 +5,7 @@ Stands alone: it imports nothing of ``stream``, ``models`` or ``features``. Ever
 
 from deploy.local.errors import ServiceError
 from deploy.local.kafka import start_kafka
-from deploy.local.redis import private_redis, start_redis
+from deploy.local.redis import private_redis, save_dump, start_redis
 from deploy.local.service import Service
 from deploy.local.services import Services, Status, down, project_folder, status, up
 
@@ -17,6 +17,7 @@ __all__ = [
     "down",
     "private_redis",
     "project_folder",
+    "save_dump",
     "start_kafka",
     "start_redis",
     "status",

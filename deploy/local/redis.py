@@ -11,7 +11,7 @@ import redis
 
 from deploy.local.errors import ServiceError
 from deploy.local.ports import HOST, free_port, require_free
-from deploy.local.service import Service, await_answer, launch, make_folder
+from deploy.local.service import Service, await_answer, find, launch, make_folder
 
 NAME = "Redis"
 # noeviction: a state that forgets silently is worse than one that refuses. save "": the append-only file is
@@ -23,11 +23,18 @@ _FORGET = "appendonly no\n"
 
 
 def start_redis(
-    folder: Path, *, port: int | None = None, unix_socket: Path | None = None, persistent: bool = True
+    folder: Path,
+    *,
+    port: int | None = None,
+    unix_socket: Path | None = None,
+    persistent: bool = True,
+    dump: Path | None = None,
 ) -> Service:
     """Redis on 127.0.0.1:``port`` (None: a free one), or on ``unix_socket`` alone; returns once it answers.
 
     ``persistent``: every write is in the append-only file of ``folder``, which a later start reads again.
+    ``dump`` (of one that is not persistent): what it begins with, if the file is there; ``save_dump`` writes
+    it.
     """
     folder = make_folder(folder)
     if unix_socket is None:
@@ -37,21 +44,45 @@ def start_redis(
     else:
         address = f"unix://{unix_socket}"
     config = folder / "redis.conf"
-    config.write_text(render_config(folder, port=port, unix_socket=unix_socket, persistent=persistent))
+    config.write_text(
+        render_config(folder, port=port, unix_socket=unix_socket, persistent=persistent, dump=dump)
+    )
     service = launch(NAME, [executable(), str(config)], folder, address, port)
     return await_answer(service, answers, seconds=120)  # a long append-only file takes a while to read
 
 
 @contextmanager
-def private_redis() -> Iterator[str]:
-    """The URL of a Redis of one's own on a unix socket; it and its data are gone afterwards."""
+def private_redis(dump: Path | None = None) -> Iterator[str]:
+    """The URL of a Redis of one's own on a unix socket; it and its data are gone afterwards.
+
+    ``dump``: a file that it begins with, if it is there, and that ``save_dump`` writes. The log and the
+    record lie beside it, so that one that outlived its command (kill -9) is ended by the next.
+    """
     # the system's folder for temporary files: a socket's path may hold 107 bytes at most
     with tempfile.TemporaryDirectory(prefix="vigia-redis-") as name:
-        service = start_redis(Path(name), unix_socket=Path(name) / "redis.sock", persistent=False)
+        folder = dump.parent if dump else Path(name)
+        _end_orphan(folder)
+        service = start_redis(folder, unix_socket=Path(name) / "redis.sock", persistent=False, dump=dump)
         try:
             yield service.address
         finally:
             service.kill()  # nothing in it is to be kept
+
+
+def _end_orphan(folder: Path) -> None:
+    orphan = find(folder)
+    if orphan:
+        orphan.kill()
+        shutil.rmtree(Path(orphan.address.removeprefix("unix://")).parent, ignore_errors=True)
+
+
+def save_dump(url: str) -> None:
+    """Write all that the Redis at ``url`` holds to its dump; returns once it is on the disk, whole."""
+    with redis.Redis.from_url(url, socket_timeout=None) as client:
+        try:
+            client.save()
+        except redis.RedisError as error:
+            raise ServiceError(f"{NAME} could not save its data ({error}): is the disk full?") from None
 
 
 def answers(url: str) -> bool:
@@ -65,13 +96,21 @@ def answers(url: str) -> bool:
         client.close()
 
 
-def render_config(folder: Path, *, port: int | None, unix_socket: Path | None, persistent: bool) -> str:
+def render_config(
+    folder: Path,
+    *,
+    port: int | None,
+    unix_socket: Path | None,
+    persistent: bool,
+    dump: Path | None = None,
+) -> str:
     """The text of redis.conf."""
     if unix_socket is not None:
         listen = f'port 0\nunixsocket "{unix_socket}"\nunixsocketperm 700\n'
     else:
         listen = f"bind {HOST}\nport {port}\n"
-    return listen + f'dir "{folder}"\n' + _ALWAYS + (_KEEP if persistent else _FORGET)
+    files = f'dir "{dump.parent if dump else folder}"\n' + (f'dbfilename "{dump.name}"\n' if dump else "")
+    return listen + files + _ALWAYS + (_KEEP if persistent else _FORGET)
 
 
 def executable() -> str:

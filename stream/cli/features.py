@@ -1,9 +1,8 @@
 """`vigia features build`: history to vectors."""
 
 import asyncio
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +13,9 @@ from features.page import FIELDS, page, rows
 from models.extras import train_extra
 from stream.cli.common import console, emit_json, progress
 from stream.settings import load_settings
+
+if TYPE_CHECKING:
+    from features.replay import BuildReport, Resumable
 
 
 def register(app: typer.Typer) -> None:
@@ -45,41 +47,32 @@ def build(
     reports: Annotated[Path | None, typer.Option(help="Parquet file of fraud reports.")] = None,
     redis_url: Annotated[
         str | None,
-        typer.Option("--redis", help="Build in this Redis, whose windows then hold the history; "
-                     "default: a private one, gone afterwards."),
+        typer.Option("--redis", help="Build in this Redis, whose windows then hold the history; one that "
+                     "holds it already is refused. Default: a private one, gone afterwards."),
     ] = None,
+    every: Annotated[int | None, typer.Option("--checkpoint-every", min=1, hidden=True)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:  # fmt: skip
     """Turn history into vectors, through the same Redis code as the live path.
 
     Transactions and reports are merged in event time; each vector holds what was known before its
     transaction. Rows that the message contract refuses are left out and counted by code.
+
+    A build that was ended, even by kill -9, goes on where it was when the same command is started again:
+    the folder OUT.work keeps what is done, every 200,000 events, until the file is whole. Not with --redis:
+    what a killed build left there is part of that Redis, which has to be emptied first.
     """
-    from deploy.local import private_redis
-    from features.redis_state import RedisState
+    with train_extra():
+        from features.replay import CHECKPOINT_EVERY
 
     if redis_url:
         load_settings(redis_url=redis_url)  # refuses what is no address of a Redis
-    with train_extra():
-        from features.replay import BuildReport, build
-
-    async def run(url: str) -> BuildReport:
-        state = await RedisState.connect(url)
-        try:
-            with progress() as bar:
-                task = bar.add_task("features", total=None)
-                return await build(
-                    transactions, reports, out, state,
-                    lambda done, of: bar.update(task, completed=done, total=of),
-                )  # fmt: skip
-        finally:
-            await state.close()
-
-    with nullcontext(redis_url) if redis_url else private_redis() as url:
-        report = asyncio.run(run(url))
+        report = _build(redis_url, transactions, reports, out)
+    else:
+        report = _build_resumably(transactions, reports, out, every or CHECKPOINT_EVERY)
     if report.rejected:
         left_out = ", ".join(f"{n} {code}" for code, n in report.rejected.items())
-        console.print(f"left out: {left_out}", highlight=False)
+        _say(f"left out: {left_out}")
     summary = {
         "out": str(out),
         "transactions": report.transactions,
@@ -91,4 +84,52 @@ def build(
     if as_json:
         emit_json(summary)
     else:
-        console.print(f"{out}: {report.vectors} vectors", highlight=False)
+        _say(f"{out}: {report.vectors} vectors")
+
+
+def _build_resumably(transactions: Path, reports: Path | None, out: Path, every: int) -> "BuildReport":
+    """In a private Redis, with the work folder of `out`."""
+    from deploy.local import private_redis, save_dump
+    from features.replay import Resumable
+    from features.work import belongings, open_work
+
+    with open_work(out, belongings(transactions, reports)) as work:
+        if work.checkpoint:
+            at = work.checkpoint
+            _say(f"going on from event {at.events:,} of {at.of:,}; delete {out}.work to begin anew")
+        elif work.began_anew:
+            _say(f"{out}.work is of other inputs, another version or too old: begun anew")
+        try:
+            with private_redis(work.dump) as url:
+                resumable = Resumable(work, lambda: save_dump(url), every)
+                return _build(url, transactions, reports, out, resumable)
+        except KeyboardInterrupt:
+            if work.checkpoint:
+                _say(f"the same command goes on from event {work.checkpoint.events:,}")
+            raise
+
+
+def _build(
+    url: str, transactions: Path, reports: Path | None, out: Path, resumable: "Resumable | None" = None
+) -> "BuildReport":
+    from features.redis_state import RedisState
+    from features.replay import build
+
+    async def run() -> "BuildReport":
+        state = await RedisState.connect(url)
+        try:
+            with progress() as bar:
+                task = bar.add_task("features", total=None)
+
+                def on_progress(done: int, of: int) -> None:
+                    bar.update(task, completed=done, total=of)
+
+                return await build(transactions, reports, out, state, on_progress, resumable)
+        finally:
+            await state.close()
+
+    return asyncio.run(run())
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)

@@ -37,10 +37,16 @@ APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = map(int, Status)
 Body = Callable[[State], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "redis", "redis-64"])
+@pytest.fixture(params=["memory", "redis", "redis-64", "cluster-64"])
 def on_state(request: pytest.FixtureRequest) -> Callable[[Body], None]:
-    """Runs a coroutine function on an empty state."""
-    url = None if request.param == "memory" else request.getfixturevalue("redis_flushed")
+    """Runs a coroutine function on an empty state: the oracle, a Redis, and a real cluster of three."""
+    url = None
+    if request.param == "cluster-64":
+        cluster = request.getfixturevalue("redis_cluster")
+        cluster.flush()
+        url = cluster.url
+    elif request.param != "memory":
+        url = request.getfixturevalue("redis_flushed")
     shards = 1 if request.param == "redis" else 64
 
     def run(body: Body) -> None:

@@ -1,4 +1,4 @@
-"""A topic that is gone is waited for; one that comes back as another makes the worker begin anew, between turns."""
+"""A topic that is gone is waited for; one that comes back as another makes the worker begin anew."""
 
 import asyncio
 
