@@ -238,6 +238,24 @@ def made_anew(world: World) -> None:
     world.create_topics()
 
 
+def test_what_was_committed_to_a_deleted_topic_skips_nothing(world: World, eventually: Eventually) -> None:
+    """As a worker of the old topic may commit a moment after it was made anew."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    messages = traffic(800, seed=9)
+    world.publish(messages)
+    consumer = Consumer({**world.settings.kafka_client_config(), "group.id": world.group})
+    places = [TopicPartition("pix.transactions", p, 150, "an-old-topic") for p in range(world.partitions)]
+    consumer.commit(offsets=places, asynchronous=False)
+    consumer.close()
+    worker = world.worker()
+    decisions = world.wait_for_decisions(len(payments(messages)))
+    assert_each_once(decisions, messages)
+    assert "commits of a deleted topic" in worker.log.read_text()
+    eventually(worker.ready, "ready")
+    assert worker.stop() == 0
+
+
 def test_another_group_is_refused_the_same_redis(world: World, eventually: Eventually) -> None:
     worker = world.worker()
     eventually(worker.ready, "ready")
