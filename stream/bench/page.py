@@ -14,7 +14,7 @@ _PAGE = """\
 
 Made by `vigia bench state --markdown`; run it again after the catalog or the layout changed. {entities:,}
 entities of {accounts:,} simulated payers, {days:g} days, {a_day} payments a day of each payer on average
-({events:,} events), each key weighed with `MEMORY USAGE key SAMPLES 0` (Redis {redis}). `steady` are the
+({events:,} events), each key weighed with `MEMORY USAGE key SAMPLES 0` (Redis {redis}, {allocator}). `steady` are the
 entities that had 2 to 4 payments a day themselves, over at least two thirds of the days; `busy` those that
 had more.
 
@@ -33,8 +33,8 @@ pairs that paid once.
 
 ## Payers → GB
 
-At that mix; pairs are most of it. A payer here pays {a_day} times a day, which is much: with fewer payments
-there are fewer pairs.
+At that mix, which is the simulator's; pairs are most of it. A payer here pays {a_day} times a day, which is
+much: with fewer payments there are fewer pairs.
 
 | payers | entities | data, GB | Redis with headroom, GB | with one replica, GB |
 |---:|---:|---:|---:|---:|
@@ -43,12 +43,14 @@ there are fewer pairs.
 - **Headroom.** Redis forks for BGSAVE, for the rewriting of the append-only file and for a replica's first
   copy; pages that are written meanwhile exist twice. "If you are using Redis in a write-heavy application,
   while saving an RDB file on disk or rewriting the AOF log, Redis can use up to 2 times the memory normally
-  used" ([Redis administration](https://redis.io/docs/latest/operate/oss_and_stack/management/admin/)). The
+  used" ([Redis administration](https://redis.io/topics/admin)). The
   table has this worst case: twice the data. That page also says: set `vm.overcommit_memory = 1`, or the fork
   may be refused, and a `maxmemory` somewhat below what the machine has. At that limit the worker waits.
 - **Replication.** A replica is the whole again, on another machine, with the same headroom. Each primary
   keeps the backlog (`repl-backlog-size`, 1 MB unless set) and the replica's output buffer beside it.
-- **Fragmentation** comes on top of `used_memory`: see `mem_fragmentation_ratio` in `INFO memory`.
+- **The allocator** here is {allocator}. libc rounds a value up to 16 bytes; jemalloc, which most builds of
+  Redis have, to one of four sizes in each doubling: reckon with about a tenth more. Fragmentation comes on
+  top of `used_memory`: see `mem_fragmentation_ratio` in `INFO memory`.
 - **Beyond one machine**: a Redis Cluster with `VIGIA_STATE_SHARDS=64`; the data spread over its primaries.
 """
 
@@ -81,7 +83,9 @@ def _caption(figures: StateFigures) -> str:
 
 def _cells(figures: StateFigures, row: str, group: str) -> list[str]:
     sizes: Sizes = figures.of(row, group)
-    bar = f"{BARS[row]:,}" if row in BARS and sizes is figures.judged(row) else ""
+    bar = ""
+    if row in BARS and sizes is figures.judged(row):
+        bar = f"{BARS[row]:,}" if figures.meets(row) else f"{BARS[row]:,}, missed"
     numbers = (sizes.count, sizes.mean, sizes.p50, sizes.p95, sizes.max)
     return [row, group, *(f"{number:,.0f}" for number in numbers), bar]
 
@@ -98,6 +102,7 @@ def page(figures: StateFigures) -> str:
         a_day=A_DAY,
         events=figures.fill.events,
         redis=figures.redis_version,
+        allocator=figures.allocator,
         rows="\n".join(f"| {' | '.join(_cells(figures, row, group))} |" for row in ROWS for group in GROUPS),
         per_entity=figures.used_memory / figures.entities,
         per_payer=per_payer,
