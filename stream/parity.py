@@ -7,7 +7,7 @@ their columns. What comes out must be the logged vectors, bit for bit.
 
 import asyncio
 import base64
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +15,12 @@ import orjson
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
+from features.aggregates import UNKNOWN
 from features.catalog import NAMES, SLOTS, vectors
 from features.memory_state import MemoryState
 from features.redis_plan import part_columns
 from features.state import PARTS, Entry, LogId, Numbers, Span
-from features.transaction import FraudReport, Transaction, entity_key
+from features.transaction import FraudReport, Transaction, entity_key, names_part
 
 Event = Transaction | FraudReport
 Source = tuple[str, int, int]
@@ -62,7 +63,7 @@ def differences(
     `inputs`: the decoded record of each source.
     """
     scored = [record for record in log if record.vector is not None and record.numbers]
-    slots = np.zeros((len(scored), len(SLOTS)))
+    slots = np.full((len(scored), len(SLOTS)), UNKNOWN)  # as of a device or key that is not named
     rows = {record.source: i for i, record in enumerate(scored)}
     for shard in range(shards):
         _replay(shard, shards, log, inputs, rows, slots)
@@ -78,17 +79,6 @@ def differences(
     ]
 
 
-class _OnShard(Container[bytes]):
-    """The ids of entities that lie on a shard."""
-
-    def __init__(self, shard: int, shards: int) -> None:
-        self._shard, self._shards = shard, shards
-
-    def __contains__(self, id_: object) -> bool:
-        assert isinstance(id_, bytes)
-        return int.from_bytes(id_[:4], "little") % self._shards == self._shard
-
-
 def _replay(
     shard: int,
     shards: int,
@@ -97,18 +87,23 @@ def _replay(
     rows: Mapping[Source, int],
     slots: NDArray[np.float64],
 ) -> None:
-    """Fill the columns of what lies on one shard."""
+    """Fill the columns of what lies on one shard. Whatever else its events are about is seen in part, and
+    not read."""
     numbered = sorted((n, record.source) for record in log for s, n in record.numbers if s == shard)
-    on_shard = _OnShard(shard, shards)
     # What is logged was applied, so it was no repeat; alone on a shard its payer's ring could not tell.
     events = [_renamed(inputs[source], i) for i, (_, source) in enumerate(numbered)]
-    answered = iter(_answers(MemoryState(on_shard if shards > 1 else None), events))
+    answered = iter(_answers(MemoryState(), events))
     for (_, source), event in zip(numbered, events, strict=True):
         if isinstance(event, Transaction):
             row = next(answered)
             for part in PARTS:
-                if shards == 1 or entity_key(part, event) in on_shard:
+                if names_part(part, event) and _shard(entity_key(part, event), shards) == shard:
                     slots[rows[source], part_columns(part)] = row[part_columns(part)]
+
+
+def _shard(id_: bytes, shards: int) -> int:
+    """As `redis_state` spreads them."""
+    return int.from_bytes(id_[:4], "little") % shards
 
 
 def _renamed(event: Event, i: int) -> Event:
