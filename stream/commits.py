@@ -15,7 +15,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, e
 from faust.types import TP
 
 from stream.fence import Fence
-from stream.kafka_log import Place
+from stream.kafka_log import Place, commit_metadata
 from stream.settings import Settings
 
 log = logging.getLogger("vigia.commits")
@@ -26,7 +26,9 @@ class Commits:
 
     def __init__(self, app: faust.App, settings: Settings, fence: Fence) -> None:
         self._app, self._topic, self.fence = app, settings.topic, fence
-        self._ids = {settings.topic(name): topic_id for name, topic_id in fence.ids.items()}
+        self._metadata = {
+            settings.topic(name): commit_metadata(topic_id) for name, topic_id in fence.ids.items()
+        }
         commits = self
 
         class FencedConsumer(Consumer):
@@ -36,10 +38,8 @@ class Commits:
         app.transport.Consumer = FencedConsumer  # type: ignore[misc]
 
     def with_id(self, offsets: Mapping[TP, int]) -> dict[Any, OffsetAndMetadata]:
-        # The NUL: librdkafka hands what it reads back to C code as a string, which ends at one, and puts none
-        # there itself (confluentinc/librdkafka#4649): 3 of 4,000 reads ran on into other memory.
         return {
-            ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, self._ids.get(tp.topic, "") + "\0")
+            ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, self._metadata.get(tp.topic, ""))
             for tp, offset in offsets.items()
         }
 

@@ -245,7 +245,7 @@ def test_what_was_committed_to_a_deleted_topic_skips_nothing(world: World, event
     messages = traffic(800, seed=9)
     world.publish(messages)
     consumer = Consumer({**world.settings.kafka_client_config(), "group.id": world.group})
-    places = [TopicPartition("pix.transactions", p, 150, "an-old-topic") for p in range(world.partitions)]
+    places = [TopicPartition("pix.transactions", p, 150, "topic-id:old") for p in range(world.partitions)]
     consumer.commit(offsets=places, asynchronous=False)
     consumer.close()
     worker = world.worker()
