@@ -35,7 +35,7 @@ with train_extra():
 
 SEEDS = (0, 1, 2)
 TREES = 100
-PARAMS: dict[str, Any] = {**quality.PLAIN, "learning_rate": 0.1}
+PARAMS: dict[str, Any] = {**quality.plain(7), "learning_rate": 0.1}
 """Larger and fewer steps than `quality.py`'s, for many models are trained."""
 
 CONFIG = SimulationConfig(seed=11, days=40.0, accounts=6_000, transactions_per_day=9_000.0)
