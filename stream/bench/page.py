@@ -14,9 +14,9 @@ _PAGE = """\
 
 Made by `vigia bench state --markdown`; run it again after the catalog or the layout changed. {entities:,}
 entities of {accounts:,} simulated payers, {days:g} days, {a_day} payments a day of each payer on average
-({events:,} events), each key weighed with `MEMORY USAGE key SAMPLES 0` (Redis {redis}, {allocator}). `steady` are the
-entities that had 2 to 4 payments a day themselves, over at least two thirds of the days; `busy` those that
-had more.
+({events:,} events), each key weighed with `MEMORY USAGE key SAMPLES 0` (Redis {redis}, {allocator}).
+`steady` are the entities that had 2 to 4 payments a day themselves, over at least two thirds of the days;
+`busy` those that had more.
 
 | kind | of | how many | mean bytes | p50 | p95 | max | bar |
 |---|---|---:|---:|---:|---:|---:|---:|
@@ -26,10 +26,10 @@ The bars are of the mean. A payer's ring is its last 32 event ids, by which a re
 of all pairs: a payer's three payments a day are spread over them.
 
 In all, Redis used {per_entity:,.0f} bytes an entity (`used_memory`: with rings, the table of keys and that
-of expiries), or {per_payer:,.0f} bytes for a payer with all that it brings: {mix}. Every key expires
-{ttl:.0f} days after it was last written (checked for every key; the deletion proven on {gone:,}). So in the
-long run the entities of the last {ttl:.0f} days are there, not those of {days:g}: as many payers, but more
-pairs that paid once.
+of expiries), or {per_payer:,.0f} bytes for a payer with all that it brings:
+{mix}. Every key expires {ttl:.0f} days after it was last
+written (checked for every key; the deletion proven on {gone:,}). So in the long run the entities of the last
+{ttl:.0f} days are there, not those of {days:g}: as many payers, but more pairs that paid once.
 
 ## Payers → GB
 

@@ -29,7 +29,7 @@ def state_command(
 
     A private Redis gets the history of simulated traffic, three payments a day of each payer; then every
     key is weighed with MEMORY USAGE. `steady` are the entities that had 2 to 4 payments a day themselves,
-    `busy` those that had more. 200,000 entities take about 800,000 events: some minutes.
+    `busy` those that had more. 200,000 entities take about 600,000 events: some minutes.
 
     Exit 1 if the mean misses a bar: 2,500 bytes a steady payer with its ring of event ids, 1,800 a steady
     payee, 500 a pair; or if a key would stay for ever.
