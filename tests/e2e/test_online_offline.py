@@ -36,7 +36,7 @@ Messages = list[tuple[str, bytes | None, bytes]]
 Eventually = Callable[..., None]
 
 ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("VIGIA_SHARED_DATA", ROOT.parent / "shared" / "data"))
+SHARED = Path(os.environ.get("VIGIA_DATA", ROOT.parent / "shared" / "data"))
 HANDBOOK = SHARED / "fraud-handbook"
 SHARDS = 4
 """Of the simulated traffic; the Handbook's goes to a state on one."""
