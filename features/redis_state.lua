@@ -4,8 +4,11 @@
 --
 -- KEYS    the shard's counter, then one log each span
 -- ARGV    key prefix, spans, entries, versions, TTL in seconds, the number that a new life of the shard
---         begins at, the greatest number that the caller saw
--- answer  {0, number, statuses, numbers, {rows of each part}, {index, versions, ...}} or {1} when behind
+--         begins at, the greatest number that the caller saw, the life that it knows, 1 to renew that life
+-- answer  {0, number, life, statuses, numbers, {rows of each part}, {index, versions, ...}}, {1} when behind
+--
+-- A life of a shard ends when it is lost, or found to have lost something. Whoever knows another life than
+-- the stored one learns of the loss, though the one who found it may be healing already.
 --
 -- An entity is one packed value: header, tiles of each level, counterparties, reports, latest payments. A
 -- tile keeps running totals from the entity's first tile on, so that a window is one subtraction, however
@@ -620,8 +623,10 @@ local function passed_over(span)
   return span.passed
 end
 
-local counter = tonumber(redis.call('GET', KEYS[1]) or -1)
-local number, began, behind, healing = counter, tonumber(ARGV[6]), false, false
+local stored_number, stored_life = string.match(redis.call('GET', KEYS[1]) or '-1 0', '(%S+) (%S+)')
+local counter, life = tonumber(stored_number), tonumber(stored_life)
+local began, known_life = tonumber(ARGV[6]), tonumber(ARGV[8])
+local number, behind, healing = counter, false, false
 local spans = {}
 for i = 2, #KEYS do
   local key = KEYS[i]
@@ -636,9 +641,13 @@ for i = 2, #KEYS do
   if s.next < start then behind = true end
   spans[i - 1] = s
 end
-if not healing and counter < tonumber(ARGV[7]) then behind = true end
+if #spans > 0 and not healing then
+  if counter < tonumber(ARGV[7]) or (known_life ~= 0 and life ~= known_life) then behind = true end
+end
 if behind then return { 1 } end
-if number < 0 or (healing and number < began) then number = began end
+if life == 0 or (ARGV[9] == '1' and life == known_life) then
+  life, number = began, max(number, began)
+end
 for _, s in ipairs(spans) do
   if not s.healing then s.floor, s.next = max(s.floor, s.lowest), max(s.next, s.lowest) end
 end
@@ -699,7 +708,9 @@ end
 -- Nothing was written until here.
 for _, e in ipairs(touched) do redis.call('SET', e.key, e.v, 'EX', ARGV[5]) end
 for _, ring in ipairs(touched_rings) do redis.call('SET', ring.key, ring.value, 'EX', ARGV[5]) end
-if #spans > 0 and number ~= counter then redis.call('SET', KEYS[1], string.format('%.0f', number)) end
+if #spans > 0 and (number ~= counter or life ~= tonumber(stored_life)) then
+  redis.call('SET', KEYS[1], string.format('%.0f %.0f', number, life))
+end
 for _, s in ipairs(spans) do
   if s.stop > s.next then s.next = s.stop end
   if s.healing and s.stop > s.floor then s.floor = s.stop end
@@ -726,4 +737,4 @@ for _, s in ipairs(spans) do
 end
 local joined = {}
 for k = 1, #PARTS do joined[k] = table.concat(answers[k]) end
-return { 0, string.format('%.0f', number), table.concat(statuses), table.concat(numbers), joined, decided }
+return { 0, string.format('%.0f', number), string.format('%.0f', life), table.concat(statuses), table.concat(numbers), joined, decided }

@@ -113,6 +113,10 @@ class Shard:
     """The `stop` of the last call, by kind of log: where the next call begins."""
     seen: int = _UNSEEN
     """The greatest number that it gave."""
+    life: int = 0
+    """The life that it told of last; 0 is none."""
+    renew: bool = False
+    """Whether the next healing call ends that life: this process found a loss in it."""
 
     @property
     def counter(self) -> str:
@@ -204,7 +208,7 @@ class RedisState:
             # Whoever asks is about to heal: each shard's calls begin where that shard is.
             shard.stops[kind, log] = state.next if state else 0
         for shard in self._shards:
-            shard.seen = _UNSEEN
+            shard.seen, shard.renew = _UNSEEN, True
         for log in logs:
             self._covered.pop(log, None)
         return [_least(states) for states in found.values()]
@@ -251,22 +255,18 @@ class RedisState:
             for i, mask in zip(call.indexes, call.masks, strict=True)
         )
         began = int(self._clock() * 1_000_000)
+        healing = any(span.healing for span in spans)
         args = [
-            shard.prefix,
-            packed_spans,
-            chosen,
-            versions,
-            TTL_SECONDS,
-            began,
-            shard.seen if spans else _UNSEEN,
-        ]
+            shard.prefix, packed_spans, chosen, versions, TTL_SECONDS, began, shard.seen, shard.life,
+            int(healing and shard.renew),
+        ]  # fmt: skip
         reply = await self._run(keys, args)
         if reply[0] == 1:
             raise Behind
-        _, number, statuses, numbers, rows, decided = reply
-        healing = any(span.healing for span in spans)
+        _, number, life, statuses, numbers, rows, decided = reply
         if spans:
             shard.seen = int(number) if healing else max(shard.seen, int(number))
+            shard.life, shard.renew = int(life), shard.renew and not healing
         for span in spans:
             shard.stops[kind, span.log] = span.stop
         by = {int(i): v.decode() for i, v in zip(decided[::2], decided[1::2], strict=True)}
@@ -299,10 +299,10 @@ class RedisState:
     async def _eviction_policies(self) -> set[str]:
         client = await self._dial()
         if not _is_cluster(client):
-            return {(await _answer(client.config_get("maxmemory-policy")))["maxmemory-policy"]}
+            return {(await _answer(client.info("memory")))["maxmemory_policy"]}
         await _answer(client.initialize())
-        asked = [client.config_get("maxmemory-policy", target_nodes=node) for node in client.get_primaries()]
-        return {(await _answer(answer))["maxmemory-policy"] for answer in asked}
+        asked = [client.info("memory", target_nodes=node) for node in client.get_primaries()]
+        return {(await _answer(answer))["maxmemory_policy"] for answer in asked}
 
 
 class _Work:
@@ -432,19 +432,23 @@ def _least(states: list[LogState | None]) -> LogState | None:
 
 async def _client_of(url: str) -> Any:
     """A client of the first node that answers, or of the cluster that it belongs to. Raises StateAway."""
-    urls = _addresses(url)
+    urls, why = _addresses(url), ""
     for address in urls:
         client = aioredis.from_url(address, socket_timeout=10, socket_connect_timeout=3)
         try:
             info = await client.info("cluster")
-        except _AWAY:
+        except errors.AuthenticationError as error:
             await client.aclose()
+            raise StateError(f"Redis refuses the name or password in VIGIA_REDIS_URL: {error}") from error
+        except _AWAY as error:
+            await client.aclose()
+            why = str(error)
             continue
         if not info.get("cluster_enabled"):
             return client
         await client.aclose()
         return _cluster(urls, client.connection_pool.connection_kwargs)
-    raise StateAway("Redis does not answer: run `vigia up`, or set VIGIA_REDIS_URL")
+    raise StateAway(f"Redis does not answer ({why}): run `vigia up`, or set VIGIA_REDIS_URL")
 
 
 def _addresses(url: str) -> list[str]:

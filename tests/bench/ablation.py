@@ -236,8 +236,8 @@ be left out alone.
 ## How to read them
 
 - A cell is the mean and the spread (standard deviation) over {len(SEEDS)} seeds of LightGBM; the first line
-  is what the changes are changes of. `*`: the mean is beyond twice its own noise. `·`: these data hold nothing
-  that the family could tell, or it is one of the plainest.
+  is what the changes are changes of. `*`: the mean is beyond twice its own noise. `·`: these data hold
+  nothing that the family could tell, or it is one of the plainest.
 - Handbook: the mean average precision of its four folds, trained on 7 days (DESIGN 13). It has no devices and
   no keys, and no account of it both pays and is paid.
 - Simulated Pix: the recall of all frauds and of each kind when the {ALERTED:.1%} of the payments with the

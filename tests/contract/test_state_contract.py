@@ -542,3 +542,37 @@ def test_rings_tell_a_heal_what_was_a_repeat(redis_flushed: str) -> None:
         await state.close()
 
     asyncio.run(body())
+
+
+def test_a_worker_notices_a_loss_that_another_is_healing(redis_flushed: str) -> None:
+    """Its own partition is idle, so nothing of it is missing; the other healed a part, and numbers grew."""
+
+    async def body() -> None:
+        finder, other = await RedisState.connect(redis_flushed), await RedisState.connect(redis_flushed)
+        events = [pay(i) for i in range(6)]
+        await call(finder, events)
+        await call(other, [], 0, log=OTHER)
+        with redis.Redis.from_url(redis_flushed) as client:
+            client.flushall()
+        with pytest.raises(Behind):
+            await call(finder, [], 6)
+        await finder.log_states([LOG, OTHER])
+        await call(finder, events[:3], healing=True)
+        with pytest.raises(Behind):
+            await call(other, [pay(9, payer_account="a-9")], 0, log=OTHER)
+        await other.log_states([LOG, OTHER])
+        for state in (other, finder):  # both heal the whole, neither ends the other's life
+            await call(state, events, healing=True)
+        for state, log, at in ((other, OTHER, 0), (finder, LOG, 6), (other, OTHER, 0)):
+            await call(state, [], at, log=log)
+        await finder.close()
+        await other.close()
+
+    asyncio.run(body())
+
+
+def test_a_wrong_password_is_told(redis_cluster: Any) -> None:
+    url = redis_cluster.url.replace("://", "://user:wrong@")
+    with pytest.raises(StateError, match="VIGIA_REDIS_URL") as caught:
+        asyncio.run(RedisState.connect(url))
+    assert not isinstance(caught.value, StateAway)
