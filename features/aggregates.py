@@ -248,7 +248,7 @@ def age(entity: str, reason: str) -> Feature:
         f"time since the first payment of this {entity}; unknown if there is none",
         "seconds",
         reason,
-        lambda frame: (frame.time - known(frame.slot(slot))) / SECOND,
+        lambda frame: np.maximum(frame.time - known(frame.slot(slot)), 0.0) / SECOND,
         (slot,),
     )
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import aggregates as f
-from features import calendar as c
 from features import fields as e
 from features.aggregates import Feature, Frame, Slot
 from features.transaction import INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
@@ -44,20 +43,10 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
                 e.same_institution),
         e.field("device_registered", "1 if the device is registered", "flag", DEVICE, e.device_registered),
     ),
-    "calendar": (
+    "clock": (
         e.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, e.local_hour),
         e.field("local_weekday", "weekday in São Paulo, 0 is Monday", "day", TIME, e.local_weekday),
         e.field("is_night", "1 from 20 h to 6 h in São Paulo", "flag", TIME, e.is_night),
-        e.field("is_holiday", "1 on a national holiday", "flag", TIME,
-                lambda frame: c.is_holiday(frame.time)),
-        e.field("is_holiday_eve", "1 on the day before a national holiday", "flag", TIME,
-                lambda frame: c.is_holiday_eve(frame.time)),
-        e.field("days_to_month_end", "days that the local month still has after this one", "days", TIME,
-                lambda frame: c.days_to_month_end(frame.time)),
-        e.field("business_day_of_month", "1 on the month's first banking day, 2 on the second; 0 on others",
-                "day", TIME, lambda frame: c.business_day_of_month(frame.time)),
-        e.field("days_since_salary", "days since the last salary day (a month's fifth working day)", "days",
-                TIME, lambda frame: c.days_since_salary(frame.time)),
     ),
     "dict": (
         *(
@@ -121,7 +110,6 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         f.since_last("payee_key", KEY),
         f.age("payer", VELOCITY),
         f.age("payee", PROFILE),
-        f.age("pair", NEW_PAYEE),
         f.age("device", DEVICE),
         f.age("payee_key", KEY),
         e.field("payer_account_age_days", "days since the payer's account was opened", "days", VELOCITY,
@@ -136,11 +124,11 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         f.distinct("device", "payer", "7d", DEVICE),
     ),
     "mule": (
-        *(f.total("inflow", window, MULE, "the payer's account received") for window in ("2h", "24h")),
+        f.total("inflow", "2h", MULE, "the payer's account received"),
         f.drained("2h", MULE),
         f.since_last("inflow", MULE, "the payer's account last received a payment"),
         *(f.total("outflow", window, MULE, "the payee's account sent") for window in ("2h", "24h")),
-        *(f.passed_on(window, MULE) for window in ("2h", "24h")),
+        f.passed_on("2h", MULE),
     ),
     "limits": (
         f.limit_share("night_limit_share", "what the payer sent since 20 h local, this payment with it, over "
@@ -168,7 +156,6 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
     ),
     "payee_key_reports": (
         *(f.reports("payee_key", status, w, KEY) for status in ("open", "confirmed") for w in REPORTED),
-        f.reported_share("payee_key", "30d", KEY),
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Features of the event alone: its own fields and the calendar. No state is read for them."""
+"""Features of the event alone: its own fields and the clock. No state is read for them."""
 
 from collections.abc import Callable, Sequence
 

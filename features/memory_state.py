@@ -1,8 +1,9 @@
 """The plain oracle of the state: raw events kept, every value computed by brute force.
 
 It follows DESIGN section 5 sentence by sentence and is slow on purpose; `redis_state` must equal it bit
-for bit on every random sequence. Nothing is ever thrown away here: what a store may forget is masked by
-the same rules (a tile behind its retention reads 0, an entity older than its retention was never seen).
+for bit on every random sequence. No payment that counted is thrown away here: what a store may forget
+is masked by the same rules (a tile behind its retention reads 0, an entity older than its retention was
+never seen).
 """
 
 from collections.abc import Callable, Container, Sequence
@@ -154,17 +155,17 @@ class EntityHistory:
         before = self.tiles(fine, seam * (HOUR // (5 * MINUTE)) - 1, low) + self.tiles(coarse, days, seam - 1)
         return float(len({_bin(p) for p in recent} - {_bin(p) for p in before}))
 
-    def recent(self, time: int) -> list[int]:
-        """Amounts of the payer's retained payments after `time`."""
+    def recent(self, ask: Ask) -> list[int]:
+        """Amounts of the payer's retained payments in (t − W, t]."""
         kept = sorted((p.time, p.amount) for p in self.payments if p.time > self.newest - RECENT_KEEP)
-        return [amount for at, amount in kept[-RECENT_CAP:] if at > time]
+        after = ask.time - WINDOWS[ask.slot.window].length
+        return [amount for at, amount in kept[-RECENT_CAP:] if after < at <= ask.time]
 
     def same(self, ask: Ask) -> float:
-        return float(self.recent(ask.time - WINDOWS[ask.slot.window].length).count(ask.amount))
+        return float(self.recent(ask).count(ask.amount))
 
     def under(self, ask: Ask) -> float:
-        amounts = self.recent(ask.time - WINDOWS[ask.slot.window].length)
-        return float(sum(low <= amount <= high for amount in amounts for low, high in JUST_UNDER))
+        return float(sum(low <= amount <= high for amount in self.recent(ask) for low, high in JUST_UNDER))
 
     def reported(self, ask: Ask) -> float:
         kept_after = max(self.newest, self.newest_report) - RETENTION

@@ -123,6 +123,8 @@ def _level_plan(kind: str, level: Level, night: bool) -> Plan:
 def _kind_plan(kind: str) -> Plan:
     levels = _levels(kind)
     newcomers = _keeps(kind, "newcomers")
+    if len(levels) > 5:
+        raise AssertionError(f"{kind} has {len(levels)} levels; redis_state.lua unpacks the counts of five")
     return {
         "name": kind,
         "head": "<I6I6I6I6I6I1I1I4I1" + "I2" * len(levels),

@@ -28,6 +28,7 @@ local RING_HEAD, RING_ID, RING_ENTRY = 6, 8, 16 -- newest time; then each: hash 
 local ENTRY, ENTRY_SIZE = '<I1I1I2I8I8I8c8c8c12c12c12c12c12', 104
 local HOUR = 3600000
 local APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = 0, 1, 2, 3, 4, 5
+local PASSED_CAP = 200000 -- offsets a log and shard, about 2 MB
 local PART_BITS, ASK_RING, READ_ONLY = { 1, 2, 4, 8 }, 16, 32
 
 for _, part in ipairs(PARTS) do
@@ -248,7 +249,8 @@ end
 local function read_recent(e, view, t, amount, out)
   for _, slot in ipairs(view.same) do
     local same, under, after = 0, 0, max(t - slot.length, e.N - RECENT_KEEP)
-    for p = locate(e.v, e.recent, e.nx, RECENT_SIZE, '<I6', after) + 1, e.nx do
+    local first = locate(e.v, e.recent, e.nx, RECENT_SIZE, '<I6', after) + 1
+    for p = first, locate(e.v, e.recent, e.nx, RECENT_SIZE, '<I6', t) do
       local _, x = su(RECENT, e.v, e.recent + (p - 1) * RECENT_SIZE + 1)
       if x == amount then same = same + 1 end
       for _, limit in ipairs(JUST_UNDER) do
@@ -365,8 +367,9 @@ local function apply_level(e, i, level, t, amount, ql, qh, cp, parts)
   local at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
   if n > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, n) end
   local wide = w == level.wide_width
-  local widens = not wide
-    and (c + 1 >= NARROW_COUNT or sl + amount >= NARROW_SUM or l + ql >= NARROW_SQUARES or qh > 0)
+  local widens = not wide and (c + 1 >= NARROW_COUNT
+    or (level.sums and sl + amount >= NARROW_SUM) or (e.m[i] > 0 and amount >= NARROW_SUM)
+    or (level.squares and (l + ql >= NARROW_SQUARES or qh > 0)))
   if widens or at > index then
     rewrite_level(e, i, level, t, amount, ql, qh, cp, wide or widens, parts)
     if widens then
@@ -461,6 +464,17 @@ local function advance(e, t)
   return true
 end
 
+-- The entity's reports but for the first ones that fell behind.
+local function standing(e)
+  local kept, from, to = max(e.N, e.M) - RETENTION, e.reports, e.reports + e.nr * REPORT_SIZE
+  while from < to do
+    local _, opened, confirmed, final = su(REPORT, e.v, from + 1)
+    if max(opened, confirmed, final) > kept then break end
+    from = from + REPORT_SIZE
+  end
+  return sub(e.v, from + 1, to)
+end
+
 local function apply_entity(e, t, amount, ql, qh, cp)
   if not advance(e, t) then return end
   local kind, v, parts = e.kind, e.v, { '' }
@@ -479,7 +493,10 @@ local function apply_entity(e, t, amount, ql, qh, cp)
     local s = with_counterparty(e, t, cp)
     parts[#parts + 1], e.nc = s, #s / CP_SIZE
   end
-  if e.nr > 0 then parts[#parts + 1] = sub(v, e.reports + 1, e.reports + e.nr * REPORT_SIZE) end
+  if e.nr > 0 then
+    local s = standing(e)
+    parts[#parts + 1], e.nr = s, #s / REPORT_SIZE
+  end
   if kind.recent then
     local s = with_recent(e, t, amount)
     parts[#parts + 1], e.nx = s, #s / RECENT_SIZE
@@ -494,22 +511,19 @@ local function label(e, transaction, at, status)
   if at > e.M then e.M = at end
   local kept = max(e.N, e.M) - RETENTION
   local v, from, to = e.v, e.reports, e.reports + e.nr * REPORT_SIZE
-  local reports = sub(v, from + 1, to)
+  local reports = standing(e)
   if at > kept then
-    local opened, confirmed, final, parts = 0, 0, 0, {}
-    for p = 1, #reports, REPORT_SIZE do
-      local h, o, c, f = su(REPORT, reports, p)
-      if h == transaction then -- times that fell behind are forgotten
-        opened, confirmed, final = o > kept and o or 0, c > kept and c or 0, f > kept and f or 0
-      elseif o > kept or c > kept or f > kept then
-        parts[#parts + 1] = sub(reports, p, p + REPORT_SIZE - 1)
-      end
+    local opened, confirmed, final = 0, 0, 0
+    local p = find_record(reports, transaction, REPORT_SIZE, 0, 0)
+    if p then -- times that fell behind are forgotten; the record goes to the end, the latest that was told of
+      local _, o, c, f = su(REPORT, reports, (p - 1) * REPORT_SIZE + 1)
+      opened, confirmed, final = o > kept and o or 0, c > kept and c or 0, f > kept and f or 0
+      reports = sub(reports, 1, (p - 1) * REPORT_SIZE) .. sub(reports, p * REPORT_SIZE + 1)
     end
     if status == 0 then opened = (opened == 0 or at < opened) and at or opened
     elseif status == 1 then confirmed = (confirmed == 0 or at < confirmed) and at or confirmed
     elseif at > final then final = at end
-    parts[#parts + 1] = sp(REPORT, transaction, opened, confirmed, final)
-    reports = table.concat(parts)
+    reports = reports .. sp(REPORT, transaction, opened, confirmed, final)
   end
   e.nr = #reports / REPORT_SIZE
   e.v = head(e) .. sub(v, e.kind.head_size + 1, from) .. reports .. sub(v, to + 1)
@@ -645,7 +659,8 @@ if #spans > 0 and not healing then
   if counter < tonumber(ARGV[7]) or (known_life ~= 0 and life ~= known_life) then behind = true end
 end
 if behind then return { 1 } end
-if life == 0 or (ARGV[9] == '1' and life == known_life) then
+-- Lives are clocks: an earlier one than known is an older snapshot's.
+if life == 0 or (ARGV[9] == '1' and life <= known_life) then
   life, number = began, max(number, began)
 end
 for _, s in ipairs(spans) do
@@ -729,6 +744,7 @@ for _, s in ipairs(spans) do
   end
   local passed = s.key .. ':passed'
   for _, offset in ipairs(s.over or {}) do redis.call('RPUSH', passed, string.format('%.0f', offset)) end
+  if s.over then redis.call('LTRIM', passed, -PASSED_CAP, -1) end
   while s.healing do -- what is no longer in the log is not healed from it
     local oldest = redis.call('LINDEX', passed, 0)
     if not oldest or tonumber(oldest) >= s.lowest then break end

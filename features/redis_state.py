@@ -55,7 +55,9 @@ TTL_SECONDS = (RETENTION + 15 * DAY) // 1000
 _ENTRY = struct.Struct("<HQQQ8s8s12s12s12s12s12s")
 _SPAN = struct.Struct("<QQQB")
 _SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-_NO_WRITES = re.compile(r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN)\b")
+_NO_WRITES = re.compile(
+    r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|non local key)\b"
+)
 _AWAY = (
     errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
     errors.RedisClusterException, errors.TryAgainError, OSError, asyncio.IncompleteReadError,

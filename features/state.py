@@ -123,7 +123,7 @@ class Status(IntEnum):
     STORED = 1
     """Applied by an earlier call: the answer is that call's, byte for byte."""
     STALE = 2
-    """Below the floor: committed, so decided. Whoever asks is a zombie and drops it."""
+    """Below the floor: committed, so decided; or healed, which remembers nothing. Whoever asks drops it."""
     REPEAT = 3
     """The payer's ring knows this event id with this content; nothing was changed."""
     REUSED = 4
@@ -175,9 +175,10 @@ class State(Protocol):
     """What both stores do."""
 
     async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
-        """Read every transaction's windows, then apply it, in the order given; all or nothing.
+        """Read every transaction's windows, then apply it, in the order given; a shard does all or nothing.
 
-        Raises Behind (nothing was changed) or StateAway (call again).
+        Raises Behind or StateAway. A shard that answered has applied its share; the same call made again is
+        answered with what it said then.
         """
         ...
 

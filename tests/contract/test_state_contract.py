@@ -576,3 +576,61 @@ def test_a_wrong_password_is_told(redis_cluster: Any) -> None:
     with pytest.raises(StateError, match="VIGIA_REDIS_URL") as caught:
         asyncio.run(RedisState.connect(url))
     assert not isinstance(caught.value, StateAway)
+
+
+@pytest.mark.parametrize("shards", [1, 64])
+def test_numbers_grow_over_an_older_snapshot_of_an_earlier_life(redis_flushed: str, shards: int) -> None:
+    async def body() -> None:
+        state, given = await RedisState.connect(redis_flushed, shards), [0]
+        events = [pay(i) for i in range(9)]
+
+        async def heal(stop: int) -> None:
+            await state.log_states([LOG])
+            await call(state, events[:stop], healing=True)
+            await call(state, [], stop, healing=True)
+
+        async def live(at: int) -> None:
+            answer = await call(state, [events[at]], at)
+            numbers = [number for _, number in answer.sequences[0]]
+            assert min(numbers) > max(given) or shards > 1
+            given.extend(numbers)
+
+        for i in range(3):
+            await live(i)
+        with redis.Redis.from_url(redis_flushed) as client:
+            dump = {key: client.dump(key) for key in client.keys("*")}
+            client.flushall()
+            await heal(3)
+            for i in range(3, 6):
+                await live(i)
+            client.flushall()
+            for key, value in dump.items():
+                client.restore(key, 0, value)
+        with pytest.raises(Behind):
+            await call(state, [events[6]], 6)
+        before = max(given)
+        await heal(6)
+        answer = await call(state, [events[6]], 6)
+        assert all(number > before for _, number in answer.sequences[0])
+        await state.close()
+
+    asyncio.run(body())
+
+
+def test_many_reports_of_one_payee_are_told_quickly(redis_flushed: str) -> None:
+    """What a report costs must not grow with how many there are: a wave of them would stop the shard."""
+
+    async def body() -> None:
+        state = await RedisState.connect(redis_flushed)
+        for start in range(0, 3000, 500):
+            batch = [told(i, at=NOW + i) for i in range(start, start + 500)]
+            await call(state, batch, start, log=REPORTS, healing=True)
+        assert slot(await call(state, [pay(0, occurred_at=NOW + DAY)]), "payee", "confirmed", "7d") == 3000
+        late = NOW + RETENTION + 3 * DAY
+        await call(state, [pay(i, occurred_at=late + i) for i in (1, 2)], 1)
+        with redis.Redis.from_url(redis_flushed) as client:
+            (payee,) = client.keys("*:payee:*")
+            assert client.strlen(payee) < 1000  # reports that fell behind go with the next payments
+        await state.close()
+
+    asyncio.run(body())
