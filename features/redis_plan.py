@@ -91,23 +91,32 @@ def _keeps(kind: str, stat: str, level: Level | None = None) -> bool:
 
 
 def _level_plan(kind: str, level: Level, night: bool) -> Plan:
+    """A narrow tile keeps only what the level's windows tell, in few bytes; a wide one everything."""
     # Days since 1970 fit 16 bits until 2149; finer tiles need 32.
-    index = "I2" if level.grain == DAY else "I4"
-    size = struct.calcsize("<" + {"I2": "H", "I4": "I"}[index])
-    largest = _keeps(kind, "max", level) and not night
+    index = "H" if level.grain == DAY else "I"
+    told = {
+        slot.stat
+        for slot in SLOTS
+        if KEPT_AS.get(slot.entity, slot.entity) == kind and slot.stat in _TILED
+        if (WINDOWS[slot.window].level, slot.night) == (level, night)
+    }
+    squares, sums = "squares" in told, bool(told & {"squares", "sum"})
+    largest, size = "max" in told, struct.calcsize(f"<{index}")
     bins = _keeps(kind, "newcomers") and level in (LEVELS[1], LEVELS[2]) and not night
     return {
         "grain": level.grain,
         "keep": level.keep,
         "night": night or None,
-        "index": f"<{index}",
-        "narrow": f"<{index}I3I5I6",
-        "narrow_width": size + 14,
-        "wide": f"<{index}I5I6I2I6I4",
+        "index": f"<I{size}",
+        "sums": sums or None,
+        "squares": squares or None,
+        "narrow": f"<I{size}I2" + "I4" * sums + "I5" * squares,
+        "narrow_width": size + 2 + 4 * sums + 5 * squares,
+        "narrow_max": 4 * largest,
+        "wide": f"<I{size}I5I6I2I6I4",
         "wide_width": size + 23,
-        "max": largest or None,
-        "bins": bins or None,
-        "beside": 5 * largest + 8 * bins,  # bytes a tile beside its totals
+        "wide_max": 5 * largest,
+        "bins": 8 * bins,
     }
 
 

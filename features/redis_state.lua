@@ -15,13 +15,14 @@ local sp, su = struct.pack, struct.unpack
 local sub, find, rep, floor, max, byte = string.sub, string.find, string.rep, math.floor, math.max, string.byte
 local bor, band, lshift, bnot = bit.bor, bit.band, bit.lshift, bit.bnot
 local WIDE = 2 ^ 48 -- totals are pairs (low 48 bits, the rest): exact where a double alone would round
-local NARROW_COUNT, NARROW_SUM = 2 ^ 24, 2 ^ 40 -- beyond these a level's tiles are written wide
+local BIAS = 2 ^ 24 -- added to each stored maximum: see `largest`
+-- From these on a level's tiles are written wide. The sum's leaves room for BIAS in the 32 bits of a maximum.
+local NARROW_COUNT, NARROW_SUM, NARROW_SQUARES = 2 ^ 16, 2 ^ 32 - BIAS, 2 ^ 40
 local CP, CP_SIZE = '<I6I6', 12 -- last time, counterparty
 local REPORT, REPORT_SIZE = '<c8I6I6I6', 26 -- transaction, first OPEN, first CONFIRMED, last final
 local RECENT, RECENT_SIZE = '<I6I5', 11 -- time, amount
 local RING_HEAD, RING_ID, RING_ENTRY = 6, 8, 16 -- newest time; then each: hash of id, hash of content
 local ENTRY, ENTRY_SIZE = '<I1I1I2I8I8I8c8c8c12c12c12c12c12', 104
-local BIAS = 2 ^ 24 -- added to each stored maximum: see `largest`
 local HOUR = 3600000
 local APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = 0, 1, 2, 3, 4, 5
 local PART_BITS, ASK_RING, READ_ONLY = { 1, 2, 4, 8 }, 16, 32
@@ -37,14 +38,13 @@ end
 local cache, touched = {}, {}
 local rings, touched_rings = {}, {}
 
--- Where each level's tiles lie: `at` zero-based, then its maxima and its bins; then counterparties,
--- reports, latest payments.
+-- Where each level lies: `at` zero-based, its tiles of `w` bytes, their maxima of `m`, their bins; then
+-- counterparties, reports, latest payments.
 local function place(e)
-  local levels, at, n, w, pos = e.kind.levels, e.at, e.n, e.w, e.kind.head_size
+  local levels, at, n, w, m, pos = e.kind.levels, e.at, e.n, e.w, e.m, e.kind.head_size
   for i = 1, #levels do
-    local level = levels[i]
     at[i] = pos
-    pos = pos + n[i] * (w[i] + level.beside)
+    pos = pos + n[i] * (w[i] + m[i] + levels[i].bins)
   end
   e.cps = pos
   e.reports = pos + e.nc * CP_SIZE
@@ -59,20 +59,25 @@ local function load_entity(number, id, peek)
   if e then return e end
   local v, levels = redis.call('GET', key), kind.levels
   if not v and peek then return nil end
-  e = { kind = kind, key = key, v = v or '', n = {}, at = {}, w = {} }
+  e = { kind = kind, key = key, v = v or '', n = {}, at = {}, w = {}, m = {} }
   if v then
     local n1, n2, n3, n4, n5
     e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx, n1, n2, n3, n4, n5 = su(kind.head, v)
     e.n = { n1, n2, n3, n4, n5 } -- beyond the kind's levels there is nothing meant
     for i = 1, #levels do
-      local wide = e.wide ~= 0 and band(e.wide, lshift(1, i - 1)) ~= 0
-      e.w[i] = wide and levels[i].wide_width or levels[i].narrow_width
+      if e.wide ~= 0 and band(e.wide, lshift(1, i - 1)) ~= 0 then
+        e.w[i], e.m[i] = levels[i].wide_width, levels[i].wide_max
+      else
+        e.w[i], e.m[i] = levels[i].narrow_width, levels[i].narrow_max
+      end
     end
     place(e)
   else
     e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx = 0, 0, 0, 0, 0, 0, 0, 0, 0
     e.cps, e.reports, e.recent = 0, 0, 0
-    for i = 1, #levels do e.n[i], e.at[i], e.w[i] = 0, 0, levels[i].narrow_width end
+    for i = 1, #levels do
+      e.n[i], e.at[i], e.w[i], e.m[i] = 0, 0, levels[i].narrow_width, levels[i].narrow_max
+    end
   end
   cache[key] = e
   return e
@@ -89,12 +94,14 @@ local function head(e)
   return sp(e.kind.head, e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx, unpack(e.n))
 end
 
--- Tile p of a level: index, count, sum (low, high), squares (low, high), all running totals.
+-- Tile p of a level: index, count, sum (low, high), squares (low, high), all running totals. What the
+-- level's windows don't tell is not kept while its tiles are narrow, and means nothing.
 local function tile_at(e, i, level, p)
   local w = e.w[i]
   if w == level.wide_width then return su(level.wide, e.v, e.at[i] + (p - 1) * w + 1) end
   local index, c, s, q = su(level.narrow, e.v, e.at[i] + (p - 1) * w + 1)
-  return index, c, s, 0, q, 0
+  if level.squares then return index, c, s, 0, q, 0 end
+  return index, c, level.sums and s or 0, 0, 0, 0
 end
 
 -- Position of the last of n records behind `base`, sorted by their first field, with it <= target; 0 if
@@ -138,15 +145,15 @@ end
 
 -- The largest of a run of maxima, in C. `su` answers the values and then a position in the string, which
 -- is below BIAS; every stored maximum is above it.
-local formats = {}
-local function largest(s, base, low, high)
+local formats = { [4] = {}, [5] = {} }
+local function largest(s, base, width, low, high)
   local n = high - low
-  local format = formats[n]
+  local format = formats[width][n]
   if not format then
-    format = '<' .. rep('I5', n)
-    formats[n] = format
+    format = '<' .. rep('I' .. width, n)
+    formats[width][n] = format
   end
-  return max(su(format, s, base + low * 5 + 1)) - BIAS
+  return max(su(format, s, base + low * width + 1)) - BIAS
 end
 
 local function read_level(e, i, level, windows, t, out)
@@ -181,7 +188,7 @@ local function read_level(e, i, level, windows, t, out)
       if w.count then out[w.count] = c < COUNT_MAX and c or COUNT_MAX end
       if w.sum then out[w.sum] = saturated(sh2 - sh1, sl2 - sl1, EXACT_MAX) end
       if w.squares then out[w.squares] = saturated(qh2 - qh1, ql2 - ql1, EXACT_MAX) end
-      if w.max then out[w.max] = largest(s, base + n * width, p1, p2) end
+      if w.max then out[w.max] = largest(s, base + n * width, e.m[i], p1, p2) end
     end
   end
 end
@@ -193,7 +200,7 @@ local function bins_in(e, i, level, low, high)
   local n, a, b = e.n[i], 0, 0
   if n == 0 or low >= high then return a, b end
   local s, base, width, field = e.v, e.at[i], e.w[i], level.index
-  local bins = base + n * (width + level.beside - 8)
+  local bins = base + n * (width + e.m[i])
   for p = locate(s, base, n, width, field, low) + 1, locate(s, base, n, width, field, high) do
     local x, y = su('<I4I4', s, bins + (p - 1) * 8 + 1)
     a, b = bor(a, x), bor(b, y)
@@ -285,13 +292,15 @@ end
 
 local function pack_tile(level, wide, index, c, sl, sh, ql, qh)
   if wide then return sp(level.wide, index, c, sl, sh, ql, qh) end
-  return sp(level.narrow, index, c, sl, ql)
+  return sp(level.narrow, index, c, sl, ql) -- what its format has no place for is left out
 end
 
+local MAX = { [4] = '<I4', [5] = '<I5' }
+
 -- The largest amount or the bins of one tile, with this payment in it.
-local function with_max(s, at, amount)
-  local old = at and su('<I5', s, at) - BIAS or 0
-  return sp('<I5', (amount > old and amount or old) + BIAS)
+local function with_max(s, at, width, amount)
+  local old = at and su(MAX[width], s, at) - BIAS or 0
+  return sp(MAX[width], (amount > old and amount or old) + BIAS)
 end
 
 local function with_bin(s, at, cp)
@@ -321,16 +330,23 @@ local function rewrite_level(e, i, level, t, amount, ql, qh, cp, wide, parts)
   local sl, sh = carry(sl0 + amount, sh0)
   local l, h = carry(l0 + ql, h0 + qh)
   table.insert(tiles, before + 1, pack_tile(level, wide, index, c0 + 1, sl, sh, l, h))
-  local pos, old = e.at[i] + n * e.w[i], before < p
   parts[#parts + 1] = table.concat(tiles)
-  for _, beside in ipairs({ level.max and 5 or 0, level.bins and 8 or 0 }) do
-    if beside > 0 then
-      local at = old and pos + before * beside + 1
-      parts[#parts + 1] = sub(e.v, pos + 1, pos + before * beside)
-        .. (beside == 5 and with_max(e.v, at, amount) or with_bin(e.v, at, cp))
-        .. sub(e.v, pos + p * beside + 1, pos + n * beside)
-      pos = pos + n * beside
+  local pos, old = e.at[i] + n * e.w[i], e.m[i]
+  if old > 0 then
+    local width, maxima = wide and level.wide_max or level.narrow_max, {}
+    for k = 1, n do maxima[k] = sp(MAX[width], (su(MAX[old], e.v, pos + (k - 1) * old + 1))) end
+    local top = amount
+    if before < p then
+      top = max(top, su(MAX[old], e.v, pos + before * old + 1) - BIAS)
+      table.remove(maxima, p)
     end
+    table.insert(maxima, before + 1, sp(MAX[width], top + BIAS))
+    parts[#parts + 1], pos = table.concat(maxima), pos + n * old
+  end
+  if level.bins > 0 then
+    parts[#parts + 1] = sub(e.v, pos + 1, pos + before * 8)
+      .. with_bin(e.v, before < p and pos + before * 8 + 1, cp)
+      .. sub(e.v, pos + p * 8 + 1, pos + n * 8)
   end
   e.n[i] = #tiles
 end
@@ -340,17 +356,19 @@ local function apply_level(e, i, level, t, amount, ql, qh, cp, parts)
   local v, base, n, w = e.v, e.at[i], e.n[i], e.w[i]
   local kept, index = floor((e.N - level.keep) / level.grain), floor(t / level.grain)
   if index <= kept then
-    parts[#parts + 1] = sub(v, base + 1, base + n * (w + level.beside))
+    parts[#parts + 1] = sub(v, base + 1, base + n * (w + e.m[i] + level.bins))
     return
   end
   local at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
   if n > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, n) end
   local wide = w == level.wide_width
   local widens = not wide
-    and (c + 1 >= NARROW_COUNT or sl + amount >= NARROW_SUM or l + ql >= WIDE or qh > 0)
+    and (c + 1 >= NARROW_COUNT or sl + amount >= NARROW_SUM or l + ql >= NARROW_SQUARES or qh > 0)
   if widens or at > index then
     rewrite_level(e, i, level, t, amount, ql, qh, cp, wide or widens, parts)
-    if widens then e.wide, e.w[i] = e.wide + lshift(1, i - 1), level.wide_width end
+    if widens then
+      e.wide, e.w[i], e.m[i] = e.wide + lshift(1, i - 1), level.wide_width, level.wide_max
+    end
     return
   end
   sl, sh = carry(sl + amount, sh)
@@ -363,12 +381,13 @@ local function apply_level(e, i, level, t, amount, ql, qh, cp, parts)
   local k, pos = #parts, base + n * w
   parts[k + 1] = sub(v, base + drop * w + 1, base + before * w)
   parts[k + 2] = pack_tile(level, wide, index, c + 1, sl, sh, l, h)
-  if level.max then
-    parts[k + 3] = sub(v, pos + drop * 5 + 1, pos + before * 5)
-    parts[k + 4] = with_max(v, before < n and pos + before * 5 + 1, amount)
-    k, pos = k + 2, pos + n * 5
+  local m = e.m[i]
+  if m > 0 then
+    parts[k + 3] = sub(v, pos + drop * m + 1, pos + before * m)
+    parts[k + 4] = with_max(v, before < n and pos + before * m + 1, m, amount)
+    k, pos = k + 2, pos + n * m
   end
-  if level.bins then
+  if level.bins > 0 then
     parts[k + 3] = sub(v, pos + drop * 8 + 1, pos + before * 8)
     parts[k + 4] = with_bin(v, before < n and pos + before * 8 + 1, cp)
   end
@@ -413,7 +432,9 @@ end
 
 -- All but the reports, which may come before a life and outlast it.
 local function forget(e)
-  for i, level in ipairs(e.kind.levels) do e.n[i], e.w[i] = 0, level.narrow_width end
+  for i, level in ipairs(e.kind.levels) do
+    e.n[i], e.w[i], e.m[i] = 0, level.narrow_width, level.narrow_max
+  end
   e.wide, e.nc, e.nx = 0, 0, 0
 end
 
@@ -448,7 +469,7 @@ local function apply_entity(e, t, amount, ql, qh, cp)
     if night or not level.night then
       apply_level(e, i, level, t, amount, ql, qh, cp, parts)
     else
-      parts[#parts + 1] = sub(v, e.at[i] + 1, e.at[i] + e.n[i] * (e.w[i] + level.beside))
+      parts[#parts + 1] = sub(v, e.at[i] + 1, e.at[i] + e.n[i] * (e.w[i] + e.m[i] + level.bins))
     end
   end
   if kind.parties then

@@ -36,6 +36,7 @@ from features.state import (
     StateAway,
     StateError,
     Status,
+    shard_of,
 )
 from features.transaction import (
     REPORT_STATUSES,
@@ -367,14 +368,11 @@ class _Work:
         for i in chosen:
             masks: dict[int, int] = {}
             for part, mask in parts(i):
-                shard = self._shard(self._packed[i].ids[part])
+                shard = shard_of(self._packed[i].ids[part], len(self._shards))
                 masks[shard] = masks.get(shard, 0) | mask
             for shard, mask in masks.items():
                 calls.setdefault(shard, Call(self._shards[shard])).add(i, mask)
         return list(calls.values())
-
-    def _shard(self, id_: bytes) -> int:
-        return int.from_bytes(id_[:4], "little") % len(self._shards)
 
     async def _round(self, kind: str, calls: list[Call]) -> None:
         """Make the calls side by side; every one has ended when this returns or raises."""

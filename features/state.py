@@ -45,6 +45,12 @@ VIEWS = {
 KEPT_AS = {"inflow": "payee", "outflow": "payer"}
 """An account's other side is no entity of its own: it is read from what is kept of the account there."""
 
+
+def shard_of(id_: bytes, shards: int) -> int:
+    """The shard on which a part's entities lie, by the part's id (`entity_key`)."""
+    return int.from_bytes(id_[:4], "little") % shards
+
+
 RING_SIZE = 32
 """Event ids that a payer remembers to tell a repeat; beyond them a repeat counts as new."""
 

@@ -15,7 +15,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, e
 from faust.types import TP
 
 from stream.fence import Fence
-from stream.kafka_log import Place
+from stream.kafka_log import Place, commit_metadata
 from stream.settings import Settings
 
 log = logging.getLogger("vigia.commits")
@@ -26,7 +26,9 @@ class Commits:
 
     def __init__(self, app: faust.App, settings: Settings, fence: Fence) -> None:
         self._app, self._topic, self.fence = app, settings.topic, fence
-        self._ids = {settings.topic(name): topic_id for name, topic_id in fence.ids.items()}
+        self._metadata = {
+            settings.topic(name): commit_metadata(topic_id) for name, topic_id in fence.ids.items()
+        }
         commits = self
 
         class FencedConsumer(Consumer):
@@ -37,7 +39,7 @@ class Commits:
 
     def with_id(self, offsets: Mapping[TP, int]) -> dict[Any, OffsetAndMetadata]:
         return {
-            ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, self._ids.get(tp.topic, ""))
+            ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, self._metadata.get(tp.topic, ""))
             for tp, offset in offsets.items()
         }
 

@@ -58,6 +58,24 @@ class Stand(NamedTuple):
     """What is committed was committed to another topic of that name, and means nothing here."""
 
 
+def commit_metadata(topic_id: str) -> str:
+    """What a commit says of the topic that it was made to.
+
+    It ends in a zero byte: what librdkafka copies is no C string without one, and what lies behind it in
+    memory is read as metadata too (seen with 2.16; confluentinc/librdkafka#4649 is its other face).
+    """
+    return f"topic-id:{topic_id}\0"
+
+
+def _committed_to(committed: TopicPartition) -> str:
+    """The topic id of `commit_metadata`; empty for the commit of another tool or of an older version."""
+    try:
+        kind, _, topic_id = (committed.metadata or "").partition(":")
+    except UnicodeDecodeError:  # another tool's, without the zero byte
+        return ""
+    return topic_id if kind == "topic-id" else ""
+
+
 class KafkaLog:
     """Reads beside the worker's own consumer; joins no group."""
 
@@ -126,7 +144,7 @@ class KafkaLog:
         start, end = self._watermarks(committed.topic, committed.partition)
         if committed.offset < 0:
             return Stand(start, start, end)
-        made_to = committed.metadata or ""
+        made_to = _committed_to(committed)
         if topic_id and (made_to != topic_id if made_to else committed.offset > end):
             return Stand(start, start, end, foreign=True)
         if committed.offset > end:  # a new leader may say so for a moment

@@ -7,7 +7,7 @@ their columns. What comes out must be the logged vectors, bit for bit.
 
 import asyncio
 import base64
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from features.catalog import NAMES, SLOTS, vectors
 from features.memory_state import MemoryState
 from features.redis_plan import part_columns
-from features.state import PARTS, Entry, LogId, Numbers, Span
-from features.transaction import FraudReport, Transaction, entity_key
+from features.state import PARTS, Entry, LogId, Numbers, Span, shard_of
+from features.transaction import FraudReport, Transaction, entity_key, names_part
 
 Event = Transaction | FraudReport
 Source = tuple[str, int, int]
@@ -78,17 +78,6 @@ def differences(
     ]
 
 
-class _OnShard(Container[bytes]):
-    """The ids of entities that lie on a shard."""
-
-    def __init__(self, shard: int, shards: int) -> None:
-        self._shard, self._shards = shard, shards
-
-    def __contains__(self, id_: object) -> bool:
-        assert isinstance(id_, bytes)
-        return int.from_bytes(id_[:4], "little") % self._shards == self._shard
-
-
 def _replay(
     shard: int,
     shards: int,
@@ -99,15 +88,16 @@ def _replay(
 ) -> None:
     """Fill the columns of what lies on one shard."""
     numbered = sorted((n, record.source) for record in log for s, n in record.numbers if s == shard)
-    on_shard = _OnShard(shard, shards)
     # What is logged was applied, so it was no repeat; alone on a shard its payer's ring could not tell.
     events = [_renamed(inputs[source], i) for i, (_, source) in enumerate(numbered)]
-    answered = iter(_answers(MemoryState(on_shard if shards > 1 else None), events))
+    # Entities of other shards get what happens to touch this one: only this one's columns are taken.
+    answered = iter(_answers(MemoryState(), events))
     for (_, source), event in zip(numbered, events, strict=True):
         if isinstance(event, Transaction):
             row = next(answered)
             for part in PARTS:
-                if shards == 1 or entity_key(part, event) in on_shard:
+                named = names_part(part, event)
+                if not named or shard_of(entity_key(part, event), shards) == shard:
                     slots[rows[source], part_columns(part)] = row[part_columns(part)]
 
 

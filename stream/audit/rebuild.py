@@ -55,12 +55,13 @@ async def from_files(
 ) -> int:
     """Apply a history in event time; how many events that was. Raises BadInput, StateAway."""
     from features.files import read_reports, read_transactions
-    from features.replay import answers, merged
+    from features.replay import answers, history_log, merged
 
     payments = read_transactions(transactions)
     labels = read_reports(reports) if reports else None
     size, done = len(payments) + (len(labels) if labels else 0), 0
-    async for entries, _ in answers(state, merged(payments, labels)):
+    log = history_log(transactions)  # so that `features build --redis` won't count it again
+    async for entries, _ in answers(state, merged(payments, labels), log):
         done += len(entries)
         on_progress(done, size)
     return done

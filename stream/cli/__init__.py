@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 from deploy.local import ServiceError
 from features.errors import VigiaError
 from stream.cli import (
+    bench,
     dead_letters,
     demo,
     features,
@@ -27,7 +28,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (demo, services, worker, simulate, publish, dead_letters, state, schemas, features, models):
+for module in (
+    demo,
+    services,
+    worker,
+    simulate,
+    publish,
+    dead_letters,
+    state,
+    schemas,
+    features,
+    models,
+    bench,
+):
     module.register(app)
 
 

@@ -66,8 +66,8 @@ def build(
         from features.replay import CHECKPOINT_EVERY
 
     if redis_url:
-        load_settings(redis_url=redis_url)  # refuses what is no address of a Redis
-        report = _build(redis_url, transactions, reports, out)
+        settings = load_settings(redis_url=redis_url)  # refuses what is no address of a Redis
+        report = _build(redis_url, transactions, reports, out, shards=settings.state_shards)
     else:
         report = _build_resumably(transactions, reports, out, every or CHECKPOINT_EVERY)
     if report.rejected:
@@ -110,13 +110,19 @@ def _build_resumably(transactions: Path, reports: Path | None, out: Path, every:
 
 
 def _build(
-    url: str, transactions: Path, reports: Path | None, out: Path, resumable: "Resumable | None" = None
+    url: str,
+    transactions: Path,
+    reports: Path | None,
+    out: Path,
+    resumable: "Resumable | None" = None,
+    *,
+    shards: int = 1,
 ) -> "BuildReport":
     from features.redis_state import RedisState
     from features.replay import build
 
     async def run() -> "BuildReport":
-        state = await RedisState.connect(url)
+        state = await RedisState.connect(url, shards)
         try:
             with progress() as bar:
                 task = bar.add_task("features", total=None)

@@ -1,4 +1,4 @@
-"""History to vectors: events a second, CPU by process, bytes by kind of entity. `make bench` prints it.
+"""History to vectors: events a second, CPU by process. `make bench` prints it (bytes: `vigia bench state`).
 
 Simulated traffic of the Handbook's density (about two payments a day of each payer), 70 days of it, so that
 every window is full at the end; the last fifth is what is timed.
@@ -6,7 +6,6 @@ every window is full at the end; the last fifth is what is timed.
 
 import asyncio
 import time
-from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,22 +40,12 @@ async def measure(url: str, folder: Path) -> dict[str, float]:
         figures[f"{name}: Redis CPU, µs an event"] = (redis_cpu(client) - cpu) / events * 1e6
         figures[f"{name}: Python CPU, µs an event"] = (time.process_time() - own) / events * 1e6
     await state.close()
-    return figures | memory(client)
+    return figures
 
 
 def redis_cpu(client: redis.Redis) -> float:
     info = client.info("cpu")
     return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
-
-
-def memory(client: redis.Redis) -> dict[str, float]:
-    """Mean bytes (MEMORY USAGE) of up to 2,000 entities of each kind."""
-    sizes: dict[str, list[int]] = defaultdict(list)
-    for key in client.scan_iter(count=5000):
-        kind = key.split(b":")[2].decode(errors="replace")
-        if len(sizes[kind]) < 2000:
-            sizes[kind].append(int(client.memory_usage(key) or 0))
-    return {f"bytes a {kind}": sum(found) / len(found) for kind, found in sizes.items() if kind != "log"}
 
 
 def main() -> None:

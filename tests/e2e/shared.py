@@ -39,8 +39,9 @@ def world_on(kafka: str, redis: Service, model: Path, folder: Path) -> Iterator[
 
 
 def traffic(n: int, seed: int) -> Messages:
-    """n transactions and the reports among them, in event time."""
-    made = simulate(SimulationConfig(seed=seed, days=4, transactions_per_day=n, fraud_rate=0.02)).first(n)
+    """n transactions over about 20 days, and the reports that come meanwhile, in event time."""
+    config = SimulationConfig(seed=seed, days=30, transactions_per_day=n // 20, fraud_rate=0.02)
+    made = simulate(config).first(n)
     return [(message.topic, message.key, message.value) for message in made.messages()]
 
 

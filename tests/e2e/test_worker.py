@@ -8,6 +8,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from numpy.typing import NDArray
 
 from deploy.local.process import wait_until
@@ -16,6 +17,7 @@ from features.memory_state import MemoryState
 from features.redis_state import RedisState
 from features.state import PARTS, Entry, LogId, Span, State
 from features.transaction import Transaction, entity_key, names_part
+from stream.kafka_log import commit_metadata
 from stream.simulate import SimulationConfig, simulate
 
 from .conftest import WorkerProcess, World
@@ -236,6 +238,30 @@ def made_anew(world: World) -> None:
     admin.delete_topics([topic], operation_timeout=10)[topic].result()
     assert wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 20, every=0.05)
     world.create_topics()
+
+
+def test_what_was_committed_to_a_deleted_topic_skips_nothing(world: World, eventually: Eventually) -> None:
+    """As a worker of the old topic may commit a moment after it was made anew."""
+    messages = traffic(800, seed=9)
+    world.publish(messages)
+    asyncio.run(commit_to_another_topic(world, 150))
+    worker = world.worker()
+    decisions = world.wait_for_decisions(len(payments(messages)))
+    assert_each_once(decisions, messages)
+    assert "commits of a deleted topic" in worker.log.read_text()
+    eventually(worker.ready, "ready")
+    assert worker.stop() == 0
+
+
+async def commit_to_another_topic(world: World, offset: int) -> None:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=world.kafka.address, group_id=world.group, enable_auto_commit=False
+    )
+    await consumer.start()
+    places = [TopicPartition("pix.transactions", p) for p in range(world.partitions)]
+    consumer.assign(places)
+    await consumer.commit({place: (offset, commit_metadata("another")) for place in places})
+    await consumer.stop()
 
 
 def test_another_group_is_refused_the_same_redis(world: World, eventually: Eventually) -> None:

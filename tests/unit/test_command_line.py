@@ -29,6 +29,9 @@ def vigia(*words: object, hide: str = "") -> subprocess.CompletedProcess[str]:
             "no such model folder; make one with `vigia models train pix-fraud`",
         ),
         (["publish", "nope.parquet"], 2, "there is no such file"),
+        (["state", "verify", "--sample", "0"], 2, "see `vigia state verify --help`"),
+        (["state", "verify", "--reports", "x"], 2, "--reports: give --transactions too"),
+        (["state", "rebuild", "--reports", "x"], 2, "--reports: give --transactions too"),
         (
             ["features", "build", "--transactions", "x", "--out", "no/such/f.parquet"],
             2,

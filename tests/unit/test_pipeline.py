@@ -18,6 +18,7 @@ from features.memory_state import MemoryState
 from features.state import LogId, LogState
 from models.costs import Thresholds
 from models.scorer import Scorer
+from stream import metrics
 from stream.dead_letter import CODES
 from stream.fence import Fence
 from stream.fields import rfc3339
@@ -191,6 +192,73 @@ def test_the_feature_log_is_the_vector_that_was_scored(scorer: Scorer) -> None:
         assert vector.shape == (len(NAMES),)
         score = float(f"{scorer.score(vector[None])[0]:.9g}")
         assert orjson.loads(decided.decision)["score"] == score
+
+
+def test_the_feature_log_carries_the_numbers_of_all_that_was_applied(scorer: Scorer) -> None:
+    made = pipeline(scorer)
+    outcomes = run(made, TRAFFIC)
+    sent = [(d.record, d.feature_log) for d in outcomes.decided] + list(outcomes.logged)
+    numbers = {(r.topic, r.offset): orjson.loads(value)["sequence"] for r, value in sent}
+    assert numbers == {(r.topic, r.offset): [[0, i + 1]] for i, r in enumerate(TRAFFIC)}
+    reports = [orjson.loads(logged.feature_log) for logged in outcomes.logged]
+    assert reports[0] == {
+        "report_id": "r--1",
+        "transaction_event_id": "e--1",
+        "payer_account": "a-4",
+        "payee_account": "b-4",
+        "reported_at": rfc3339(NOW - 500),
+        "status": "CONFIRMED",
+        "features_version": FEATURES_VERSION,
+        "sequence": [[0, 5]],
+    }
+    # What is delivered again is logged again, with the same bytes; what is committed and repeated is not.
+    assert run(made, TRAFFIC).logged == outcomes.logged
+    for assignment in made.assignments.values():
+        assignment.committed = assignment.position
+    again = run(made, [*TRAFFIC, payment(0, offset=40)])
+    assert (again.decided, again.logged) == ([], [])
+
+
+def test_a_payment_that_scoring_fails_on_is_logged_for_it_was_applied(scorer: Scorer) -> None:
+    batch = [payment(i) for i in range(4)]
+    amount = decode_transaction(batch[2].value, NOW + 10_000).amount / 100
+    outcomes = run(pipeline(Failing(scorer, amount, True)), batch)
+    (logged,) = outcomes.logged
+    assert logged.record == batch[2]
+    assert orjson.loads(logged.feature_log)["sequence"] == [[0, 3]]
+
+
+def test_what_came_too_late_to_count_is_decided_and_counted(scorer: Scorer) -> None:
+    made, day = pipeline(scorer), 86_400_000
+    before = {entity: late_events(entity) for entity in ("payer", "payee", "pair", "device", "payee_key")}
+    run(made, [payment(0)])
+    late = payment(5, offset=1, occurred_at=rfc3339(NOW - 80 * day), device={"id": "d-9"})
+    assert len(run(made, [late]).decided) == 1
+    run(made, [late])  # delivered again: counted once
+    run(made, [payment(10, offset=2, occurred_at=rfc3339(NOW - 70 * day))])
+    added = {entity: late_events(entity) - n for entity, n in before.items()}
+    assert added == {"payer": 1, "payee": 1, "pair": 1, "device": 0, "payee_key": 0}
+
+
+def late_events(entity: str) -> float:
+    return metrics.LATE.labels(entity)._value.get()
+
+
+def test_versions_may_change_between_delivery_and_commit(scorer: Scorer) -> None:
+    """Redelivered under another model: what was delivered stands, and what was not is decided anew."""
+    state, batch = MemoryState(), [payment(i) for i in range(10)]
+    first = run(pipeline(scorer, state), batch).decided
+    other = pipeline(Failing(scorer, -1.0, False), state)
+    other._judge.versions = "another model"
+    honest = other._judge._scorer.score
+    other._judge._scorer.score = lambda vectors: honest(vectors) * 0.5  # type: ignore[method-assign]
+    delivered(other, first[:6])
+    again = run(other, batch).decided
+    assert [d.decision for d in again[:6]] == [d.decision for d in first[:6]]
+    assert [d.fresh for d in again] == [False] * 6 + [True] * 4
+    assert [d.feature_log for d in again] == [d.feature_log for d in first], "the windows are the stored ones"
+    for mine, theirs in zip(again[6:], first[6:], strict=True):
+        assert orjson.loads(mine.decision)["score"] < orjson.loads(theirs.decision)["score"]
 
 
 BAD = {2: b"{", 5: None, 6: orjson.dumps({"event_id": "e-6"}), 9: b"\xff"}
