@@ -34,15 +34,16 @@ with train_extra():
     from models.metrics import average_precision
 
 SEEDS = (0, 1)
-TREES = 100
-PARAMS: dict[str, Any] = {**quality.plain(7), "learning_rate": 0.1}
-"""Larger and fewer steps than `quality.py`'s, for many models are trained."""
+TREES, STEP = 100, 0.1
+"""Fewer and larger steps than `quality.py`'s, for many models are trained."""
 
 CONFIG = SimulationConfig(seed=11, days=40.0, accounts=6_000, transactions_per_day=9_000.0, fraud_rate=0.02)
 WARM_UP, TRAINING = 10, 15
 """Days that only fill the windows, then days of training; the rest are the test."""
 ALERTED = 0.02
 """Share of the test's payments that is alerted: those of the highest scores."""
+HONEST_KEPT = 3
+"""Of so many honest training payments of the simulation one is kept: a third of the time, the same recall."""
 
 DRAIN = "drain of a mule"
 KINDS = (*TYPOLOGIES, DRAIN)
@@ -64,14 +65,16 @@ class Study:
     figures: Sequence[str]
     measure: Callable[[Split, Figures], Figures]
     """(split, scores (n_test,)) to (figures,)."""
+    params: Mapping[str, Any]
     names: Sequence[str] = NAMES
 
     def run(self, left_out: Sequence[str] = ()) -> Figures:
         """(seeds, figures), each the mean over the splits, of models without the `left_out` columns."""
+        params = {**self.params, "learning_rate": STEP}
         keep = np.flatnonzero(~np.isin(self.names, left_out))
         parts = (_narrowed(split, keep) for split in self.splits)
         found = [
-            [self.measure(part, scores) for scores in quality.scores(part, PARAMS, TREES, SEEDS)]
+            [self.measure(part, scores) for scores in quality.scores(part, params, TREES, SEEDS)]
             for part in parts
         ]
         return np.asarray(np.mean(found, axis=0), dtype=np.float64)
@@ -93,7 +96,7 @@ def _varies(column: NDArray[np.float32]) -> bool:
 def handbook_study(files: Files) -> Study:
     """Mean average precision of the Handbook's four folds, trained on 7 days."""
     splits = [quality.read_split(files, fold) for fold in quality.folds(7)]
-    return Study("Handbook", splits, ["average precision"], _average_precision)
+    return Study("Handbook", splits, ["average precision"], _average_precision, quality.plain(7))
 
 
 def _average_precision(split: Split, scores: Figures) -> Figures:
@@ -129,8 +132,10 @@ def simulated_study(simulation: Simulation, files: Files) -> Study:
         alerted[np.argsort(-scores, kind="stable")[: round(ALERTED * len(scores))]] = True
         return np.array([alerted[split.y_test].mean(), *(alerted[kind == name].mean() for name in KINDS)])
 
-    split = Split(known.vectors, y, unseen.vectors, kind != "")
-    return Study("simulated Pix", [split], ["all frauds", *KINDS], recalls)
+    kept = y | (np.arange(len(y)) % HONEST_KEPT == 0)
+    split = Split(known.vectors[kept], y[kept], unseen.vectors, kind != "")
+    # With the 7 days' shrinkage of 1 the recall of one kind differs by 0.2 between seeds.
+    return Study("simulated Pix", [split], ["all frauds", *KINDS], recalls, quality.plain(60))
 
 
 @dataclass(frozen=True, slots=True)
