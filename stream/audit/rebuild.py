@@ -9,7 +9,7 @@ from features.errors import VigiaError
 from features.redis_state import RedisState
 from stream.audit.inputs import Inputs
 from stream.audit.replay import Read, Replay, read
-from stream.audit.store import Count, erase, is_empty
+from stream.audit.store import Count, erase, is_empty, owner_of, refuse_another
 
 _BATCH = 4096
 
@@ -17,12 +17,16 @@ Progress = Callable[[int, int], None]
 
 
 async def make_room(state: RedisState, group: str, flush: bool, on_count: Count = lambda _: None) -> int:
-    """Leave the state empty and the group's; how many keys were deleted. Raises VigiaError unless it may."""
-    deleted = await erase(state, on_count) if flush else 0
+    """Leave the state empty and the group's; how many keys were deleted. Raises VigiaError unless it may.
+
+    Another group's state stays as it is. The claim comes first and outlives the deletion, so that no other
+    group can take the state meanwhile.
+    """
+    refuse_another(await owner_of(state), group)
     if not flush and not await is_empty(state):
         raise VigiaError("the state is not empty: give --flush to delete it first (no other key is touched)")
-    await state.claim(group)
-    return deleted
+    refuse_another(await state.claim(group), group)
+    return await erase(state, on_count) if flush else 0
 
 
 async def from_topics(inputs: Inputs, state: RedisState, on_progress: Progress = lambda *_: None) -> int:

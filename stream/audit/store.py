@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from features.errors import VigiaError
 from features.redis_plan import KINDS
 from features.redis_state import RedisState, _answer, _is_cluster
 from features.state import LogId
@@ -69,17 +70,37 @@ async def some_ids(state: RedisState, n: int) -> frozenset[bytes]:
     return frozenset(ids)
 
 
+async def owner_of(state: RedisState) -> str | None:
+    """Whose state this is; None: nobody claimed it. It never claims it itself. Raises StateAway."""
+    client = await state._dial()
+    owner: bytes | None = await _answer(client.get(_owner_key(state)))
+    return None if owner is None else owner.decode(errors="replace")
+
+
+def refuse_another(owner: str | None, group: str) -> None:
+    """Raises VigiaError if the state is another group's."""
+    if owner not in (None, group):
+        raise VigiaError(
+            f"this Redis holds the state of group {owner!r}, not of {group!r}: set VIGIA_GROUP_ID to "
+            f"{owner!r}, or VIGIA_REDIS_URL to a Redis of {group!r}"
+        )
+
+
 async def is_empty(state: RedisState) -> bool:
-    async for _ in state.keys():
-        return False
+    """Whether it holds nothing but, perhaps, whose it is."""
+    claim = _owner_key(state)
+    async for key in state.keys():
+        if key != claim:
+            return False
     return True
 
 
 async def erase(state: RedisState, on_count: Count = lambda _: None) -> int:
-    """UNLINK every key of this state, and no other; how many they were. Raises StateAway."""
-    client, waiting, n = await state._dial(), [], 0
+    """UNLINK every key of this state but whose it is, and no other; how many they were. Raises StateAway."""
+    client, claim, waiting, n = await state._dial(), _owner_key(state), [], 0
     async for key in state.keys():
-        waiting.append(key)
+        if key != claim:
+            waiting.append(key)
         if len(waiting) == _ERASE:
             n += await _unlink(client, waiting)
             waiting = []
@@ -115,3 +136,8 @@ def _facts(info: dict[str, Any]) -> dict[str, Any]:
 
 def _layout(state: RedisState) -> bytes:
     return state._shards[0].prefix.split(":")[1].encode()
+
+
+def _owner_key(state: RedisState) -> bytes:
+    """What `RedisState.claim` sets."""
+    return f"{state._shards[0].prefix}group".encode()

@@ -1,0 +1,81 @@
+"""What the audit asks of a Redis and does to it, without Kafka: whose it is, its logs, what is deleted."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+import redis
+
+from features.errors import VigiaError
+from features.redis_state import RedisState
+from features.state import Entry, LogId, Span
+from features.transaction import Transaction
+from stream.audit.rebuild import make_room
+
+pytestmark = pytest.mark.redis
+
+T = TypeVar("T")
+
+NOW = 1_795_275_000_000
+LOGS = [LogId("g", topic, "id", 0) for topic in ("transactions", "fraud-reports")]
+SHARDS = pytest.mark.parametrize("shards", [1, 4])
+
+
+def run(url: str, shards: int, do: Callable[[RedisState], Awaitable[T]]) -> T:
+    async def whole() -> T:
+        state = await RedisState.connect(url, shards)
+        try:
+            return await do(state)
+        finally:
+            await state.close()
+
+    return asyncio.run(whole())
+
+
+def dump(url: str) -> dict[bytes, bytes | None]:
+    with redis.Redis.from_url(url) as client:
+        return {key: client.dump(key) for key in client.scan_iter()}
+
+
+async def pay(state: RedisState) -> None:
+    """Two payments of the first log that are applied but not committed: their answers are kept."""
+    events = [Transaction(f"e-{i}", NOW + i, 100, "a", f"b-{i}") for i in range(2)]
+    entries = [Entry(0, i, event) for i, event in enumerate(events)]
+    await state.apply([Span(LOGS[0], 0, 0, 2, healing=False)], entries)
+
+
+@SHARDS
+@pytest.mark.parametrize("flush", [True, False])
+@pytest.mark.parametrize("held", [True, False])
+def test_no_room_is_made_in_the_state_of_another_group(
+    redis_flushed: str, shards: int, flush: bool, held: bool
+) -> None:
+    async def live(state: RedisState) -> None:
+        await state.claim("live")
+        if held:
+            await pay(state)
+
+    run(redis_flushed, shards, live)
+    before = dump(redis_flushed)
+    with pytest.raises(VigiaError, match=r"'live'.*'g'"):
+        run(redis_flushed, shards, lambda state: make_room(state, "g", flush))
+    assert dump(redis_flushed) == before
+
+
+def test_a_refusal_claims_nothing(redis_flushed: str) -> None:
+    run(redis_flushed, 1, pay)  # a history that `features build --redis` left is nobody's
+    before = dump(redis_flushed)
+    with pytest.raises(VigiaError, match="--flush"):
+        run(redis_flushed, 1, lambda state: make_room(state, "g", flush=False))
+    assert dump(redis_flushed) == before
+
+
+@SHARDS
+def test_the_claim_outlives_the_deletion(redis_flushed: str, shards: int) -> None:
+    run(redis_flushed, shards, pay)
+    held = len(dump(redis_flushed))
+    assert run(redis_flushed, shards, lambda state: make_room(state, "g", flush=True)) == held
+    assert [key.rpartition(b":")[2] for key in dump(redis_flushed)] == [b"group"]
+    assert run(redis_flushed, shards, lambda state: make_room(state, "g", flush=False)) == 0
+    assert run(redis_flushed, shards, lambda state: state.claim("other")) == "g"
