@@ -2,14 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from features.errors import VigiaError
 from features.redis_state import RedisState
+from features.state import LogId
+from models.extras import train_extra
 from stream.audit.inputs import Inputs
 from stream.audit.replay import Read, Replay, read
 from stream.audit.store import Count, erase, is_empty, owner_of, refuse_another
+
+if TYPE_CHECKING:
+    from features.files import History
 
 _BATCH = 4096
 
@@ -54,18 +61,32 @@ async def from_topics(inputs: Inputs, state: RedisState, on_progress: Progress =
     return done
 
 
-async def from_files(
-    transactions: Path, reports: Path | None, state: RedisState, on_progress: Progress = lambda *_: None
-) -> int:
-    """Apply a history in event time; how many events that was. Raises BadInput, StateAway."""
-    from features.files import read_reports, read_transactions
-    from features.replay import answers, history_log, merged
+@dataclass(frozen=True)
+class Files:
+    """A history, read and checked whole."""
 
-    payments = read_transactions(transactions)
+    payments: "History"
+    labels: "History | None"
+    log: LogId
+
+
+def read_files(transactions: Path, reports: Path | None) -> Files:
+    """Before anything is deleted for it. Raises BadInput, and VigiaError without the extra `train`."""
+    with train_extra():
+        from features.files import read_reports, read_transactions
+        from features.replay import history_log
+
     labels = read_reports(reports) if reports else None
-    size, done = len(payments) + (len(labels) if labels else 0), 0
-    log = history_log(transactions)  # so that `features build --redis` won't count it again
-    async for entries, _ in answers(state, merged(payments, labels), log):
+    # Its own log, so that `features build --redis` won't count it again.
+    return Files(read_transactions(transactions), labels, history_log(transactions))
+
+
+async def from_files(files: Files, state: RedisState, on_progress: Progress = lambda *_: None) -> int:
+    """Apply a history in event time; how many events that was. Raises StateAway."""
+    from features.replay import answers, merged
+
+    size, done = len(files.payments) + (len(files.labels) if files.labels else 0), 0
+    async for entries, _ in answers(state, merged(files.payments, files.labels), files.log):
         done += len(entries)
         on_progress(done, size)
     return done

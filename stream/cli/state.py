@@ -108,15 +108,16 @@ async def _rebuild(
     settings: Settings, transactions: Path | None, reports: Path | None, flush: bool
 ) -> dict[str, int]:
     from stream.audit.group import require_no_worker
-    from stream.audit.rebuild import from_files, from_topics, make_room
+    from stream.audit.rebuild import from_files, from_topics, make_room, read_files
 
-    history = 0
+    history, files = 0, read_files(transactions, reports) if transactions else None
     async with _opened(settings) as (inputs, state):
         require_no_worker(settings)
+        inputs.stands()  # what can't be read is known before anything is deleted
         deleted = await make_room(state, settings.group_id, flush)
-        if transactions:
+        if files:
             with _bar("history", "events") as told:
-                history = await from_files(transactions, reports, state, told)
+                history = await from_files(files, state, told)
         with _bar("topics", "records") as told:
             records = await from_topics(inputs, state, told)
     return {"deleted_keys": deleted, "history_events": history, "topic_records": records}
