@@ -7,8 +7,8 @@ from typing import Any
 
 from features.errors import VigiaError
 from features.redis_plan import KINDS
-from features.redis_state import RedisState, _answer, _is_cluster
-from features.state import LogId
+from features.redis_state import _AWAY, RedisState, _answer, _is_cluster
+from features.state import LogId, StateAway
 
 _SCAN, _ERASE = 2000, 1000
 
@@ -31,16 +31,19 @@ class Inventory:
 async def inventory(state: RedisState, on_count: Count = lambda _: None) -> Inventory:
     """By one SCAN of all keys; what comes or goes meanwhile may be missed. Raises StateAway."""
     client, mine, found, n = await state._dial(), _layout(state), Inventory(), 0
-    async for key in client.scan_iter(match="{s*}:*", count=_SCAN):
-        _, _, rest = key.partition(b":")
-        layout, _, name = rest.partition(b":")
-        if layout != mine:
-            found.others[layout.decode(errors="replace")] += 1
-        else:
-            _note(found, name)
-        n += 1
-        if n % 10_000 == 0:
-            on_count(n)
+    try:
+        async for key in client.scan_iter(match="{s*}:*", count=_SCAN):
+            _, _, rest = key.partition(b":")
+            layout, _, name = rest.partition(b":")
+            if layout != mine:
+                found.others[layout.decode(errors="replace")] += 1
+            else:
+                _note(found, name)
+            n += 1
+            if n % 10_000 == 0:
+                on_count(n)
+    except _AWAY as error:
+        raise StateAway(f"Redis does not answer ({error})") from error
     on_count(n)
     return found
 
@@ -50,8 +53,11 @@ def _note(found: Inventory, name: bytes) -> None:
     if kind.decode(errors="replace") in KINDS:
         found.entities[kind.decode()] += 1
     elif kind in (b"log", b"rings", b"windows"):
-        group, topic, topic_id, _ = rest.decode().rsplit(":", 3)
-        found.logs.add((group, topic, topic_id))
+        # A group may have colons; `:answers` and `:passed` behind the partition are no logs of their own.
+        *log, partition = rest.decode(errors="replace").rsplit(":", 3)
+        if len(log) == 3 and partition.isdecimal():
+            group, topic, topic_id = log
+            found.logs.add((group, topic, topic_id))
 
 
 def strangers(found: Inventory, logs: list[LogId]) -> set[tuple[str, str, str]]:

@@ -2,23 +2,24 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 import redis
 
 from features.errors import VigiaError
 from features.redis_state import RedisState
-from features.state import Entry, LogId, Span
+from features.state import Entry, LogId, Span, StateAway
 from features.transaction import Transaction
 from stream.audit.rebuild import make_room
+from stream.audit.store import inventory
 
 pytestmark = pytest.mark.redis
 
 T = TypeVar("T")
 
 NOW = 1_795_275_000_000
-LOGS = [LogId("g", topic, "id", 0) for topic in ("transactions", "fraud-reports")]
+LOG = LogId("g", "transactions", "id", 0)
 SHARDS = pytest.mark.parametrize("shards", [1, 4])
 
 
@@ -38,11 +39,11 @@ def dump(url: str) -> dict[bytes, bytes | None]:
         return {key: client.dump(key) for key in client.scan_iter()}
 
 
-async def pay(state: RedisState) -> None:
-    """Two payments of the first log that are applied but not committed: their answers are kept."""
-    events = [Transaction(f"e-{i}", NOW + i, 100, "a", f"b-{i}") for i in range(2)]
-    entries = [Entry(0, i, event) for i, event in enumerate(events)]
-    await state.apply([Span(LOGS[0], 0, 0, 2, healing=False)], entries)
+async def pay(state: RedisState, log: LogId = LOG) -> None:
+    """Two payments and a repeat, applied but not committed: their answers are kept."""
+    events = [Transaction(f"e-{i}", NOW + i, 100, "a", f"b-{i}") for i in (0, 1)]
+    entries = [Entry(0, i, event) for i, event in enumerate([*events, events[0]])]
+    await state.apply([Span(log, 0, 0, 3, healing=False)], entries)
 
 
 @SHARDS
@@ -79,3 +80,39 @@ def test_the_claim_outlives_the_deletion(redis_flushed: str, shards: int) -> Non
     assert [key.rpartition(b":")[2] for key in dump(redis_flushed)] == [b"group"]
     assert run(redis_flushed, shards, lambda state: make_room(state, "g", flush=False)) == 0
     assert run(redis_flushed, shards, lambda state: state.claim("other")) == "g"
+
+
+@SHARDS
+@pytest.mark.parametrize("group", ["g", "a:b", "log:answers"])
+def test_what_goes_with_a_log_is_no_log(redis_flushed: str, shards: int, group: str) -> None:
+    log = LogId(group, "transactions", "id", 0)
+
+    async def found(state: RedisState) -> set[tuple[str, str, str]]:
+        await pay(state, log)
+        return (await inventory(state)).logs
+
+    assert run(redis_flushed, shards, found) == {(group, "transactions", "id")}
+    kept = {key.rpartition(b":")[2] for key in dump(redis_flushed)}
+    assert b"answers" in kept, "two payments are not committed yet"
+    assert (b"passed" in kept) == (shards > 1), "and one was a repeat"
+
+
+def test_redis_goes_away_while_its_keys_are_counted(
+    redis_flushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Going:
+        async def scan_iter(self, **_: Any) -> Any:
+            yield b"{s00}:anotherlayout:pair:x"
+            raise redis.ConnectionError("gone")
+
+    async def dial(_: RedisState) -> Any:
+        return Going()
+
+    async def count(state: RedisState) -> NoReturn:
+        with monkeypatch.context() as patch:
+            patch.setattr(RedisState, "_dial", dial)
+            await inventory(state)
+        raise AssertionError
+
+    with pytest.raises(StateAway, match="gone"):
+        run(redis_flushed, 1, count)
