@@ -1,5 +1,6 @@
 """What a Redis holds: keys by kind, logs, how it persists. And deleting all of a state."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from features.redis_state import _AWAY, RedisState, _answer, _is_cluster
 from features.state import LogId, StateAway
 
 _SCAN, _ERASE = 2000, 1000
+_LAYOUT = re.compile(r"[0-9a-f]{8}(-[0-9]+)?")
+"""A version, and a number of shards that is not 1."""
 
 Count = Callable[[int], None]
 """Told now and then how many keys were looked at."""
@@ -63,6 +66,51 @@ def _note(found: Inventory, name: bytes) -> None:
 def strangers(found: Inventory, logs: list[LogId]) -> set[tuple[str, str, str]]:
     """Logs that fed this state beside these: a history from files, or a topic that was made anew."""
     return found.logs - {(log.group, log.topic, log.topic_id) for log in logs}
+
+
+def excuses(
+    found: set[tuple[str, str, str]], logs: list[LogId], history: LogId | None = None
+) -> set[tuple[str, str, str]]:
+    """Which of these strangers may be why a key is of no event: an earlier topic of the same name; where a
+    history was given, another history. The given one was recounted: it has nothing left to excuse."""
+    topics = {(log.group, log.topic) for log in logs}
+    mine = (history.group, history.topic, history.topic_id) if history else None
+    return {log for log in found if log[:2] in topics or (mine and log[:2] == mine[:2] and log != mine)}
+
+
+async def require_state(state: RedisState, group: str) -> None:
+    """Raises VigiaError unless there is a state of the group; says of which layout the keys are instead."""
+    owner = await owner_of(state)
+    refuse_another(owner, group)
+    if owner and await some_ids(state, 1):
+        return
+    found = await inventory(state)
+    if others := {name: n for name, n in found.others.items() if _LAYOUT.fullmatch(name)}:
+        raise VigiaError(_elsewhere(_layout(state).decode(), others))
+    if owner is None and (found.entities or found.logs):
+        raise VigiaError(
+            f"this Redis holds a state that no group has claimed: start a worker of group {group!r}, or make "
+            "it anew with `vigia state rebuild --flush`"
+        )
+    if owner is None:
+        raise VigiaError(
+            "the state is empty: a worker that starts makes it anew, as does `vigia state rebuild`; "
+            "or VIGIA_REDIS_URL is of another Redis"
+        )
+
+
+def _elsewhere(mine: str, others: dict[str, int]) -> str:
+    """What to do about keys of other layouts alone."""
+    told = ", ".join(f"{n} of layout {name}" for name, n in sorted(others.items()))
+    version, _, shards = mine.partition("-")
+    counts = sorted(int(name.partition("-")[2] or 1) for name in others if name.partition("-")[0] == version)
+    if counts:
+        what = f"set VIGIA_STATE_SHARDS={' or '.join(map(str, counts))}, not {shards or 1}"
+    else:
+        what = (
+            "another version of Vigia wrote them: run that one, or make this one's with `vigia state rebuild`"
+        )
+    return f"this Redis holds nothing of layout {mine}, but keys of others ({told}): {what}"
 
 
 async def some_ids(state: RedisState, n: int) -> frozenset[bytes]:

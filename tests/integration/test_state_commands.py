@@ -117,6 +117,13 @@ def test_an_entity_of_nobody_is_found(commands: Commands) -> None:
 
 
 def test_what_is_lost_as_a_whole_is_missing(commands: Commands) -> None:
+    commands("verify", code=1)
+    assert "the state is empty" in commands.error
+    assert commands.keys("*") == []
+    commands("rebuild")
+    for key in commands.keys("*"):
+        if not key.endswith(b":group"):
+            commands.client.delete(key)
     report = commands("verify", "--sample", 100, "--wait", 0, code=1)
     assert report["missing"] == commands.events
     assert report["differences"] == 0
@@ -159,6 +166,18 @@ def test_what_cannot_be_read_deletes_nothing(
     commands("rebuild", "--flush", code=1)
     assert "it went away" in commands.error
     assert commands.keys("*") == before
+
+
+def test_the_state_of_another_group_is_neither_verified_nor_rebuilt(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands("rebuild")
+    before = commands.keys("*")
+    monkeypatch.setenv("VIGIA_GROUP_ID", "another")
+    for words in (["verify"], ["rebuild"], ["rebuild", "--flush"]):
+        commands(*words, code=1)
+        assert "'audit', not of 'another'" in commands.error
+        assert commands.keys("*") == before
 
 
 def test_rebuild_refuses_while_a_worker_runs(commands: Commands, kafka: str) -> None:
@@ -209,6 +228,7 @@ def test_a_history_from_files_counts_too(commands: Commands, tmp_path: Path) -> 
     assert made["history_events"] >= len(history)
     assert made["topic_records"] == commands.events
     assert commands("verify", "--sample", 100, *files)["sound"]
-    report = commands("verify", "--sample", 300, code=None)  # of entities in both, it knows but a part
+    report = commands("verify", "--sample", 300, code=1)
+    assert (report["excused"], report["sound"]) == (False, False)
     assert report["unexplained"] > 0
     assert [group for group, *_ in report["strangers"]] == ["history"]

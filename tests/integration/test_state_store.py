@@ -12,7 +12,7 @@ from features.redis_state import RedisState
 from features.state import Entry, LogId, Span, StateAway
 from features.transaction import Transaction
 from stream.audit.rebuild import make_room
-from stream.audit.store import inventory
+from stream.audit.store import inventory, require_state
 
 pytestmark = pytest.mark.redis
 
@@ -116,3 +116,42 @@ def test_redis_goes_away_while_its_keys_are_counted(
 
     with pytest.raises(StateAway, match="gone"):
         run(redis_flushed, 1, count)
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+@pytest.mark.parametrize(("theirs", "mine"), [(1, 4), (4, 1)])
+def test_keys_of_another_number_of_shards_are_told(
+    redis_flushed: str, claimed: bool, theirs: int, mine: int
+) -> None:
+    run(redis_flushed, theirs, pay)
+    if claimed:
+        run(redis_flushed, mine, lambda state: state.claim("g"))
+    before = dump(redis_flushed)
+    with pytest.raises(VigiaError, match=f"set VIGIA_STATE_SHARDS={theirs}, not {mine}"):
+        run(redis_flushed, mine, lambda state: require_state(state, "g"))
+    assert dump(redis_flushed) == before
+
+
+def test_keys_of_another_version_are_told(redis_flushed: str) -> None:
+    with redis.Redis.from_url(redis_flushed) as client:
+        client.set("{s00}:0123abcd-64:pair:x", "1")
+    with pytest.raises(VigiaError, match=r"1 of layout 0123abcd-64\): another version"):
+        run(redis_flushed, 1, lambda state: require_state(state, "g"))
+
+
+@SHARDS
+def test_only_a_state_of_the_group_is_verified(redis_flushed: str, shards: int) -> None:
+    def check(says: str) -> None:
+        before = dump(redis_flushed)
+        with pytest.raises(VigiaError, match=says):
+            run(redis_flushed, shards, lambda state: require_state(state, "g"))
+        assert dump(redis_flushed) == before
+
+    check("the state is empty")
+    run(redis_flushed, shards, pay)
+    check("no group has claimed")
+    run(redis_flushed, shards, lambda state: state.claim("g"))
+    run(redis_flushed, shards, lambda state: require_state(state, "g"))
+    with redis.Redis.from_url(redis_flushed) as client:
+        client.set(next(client.scan_iter(match="*:group")), "live")
+    check("'live'.*'g'")
