@@ -73,6 +73,8 @@ class Verification:
     """Those of them that no event names."""
     strangers: list[list[str]] = field(default_factory=list)
     """Group, topic and topic id of other logs that fed the state, looked for if a key is unexplained."""
+    excused: bool = False
+    """Whether unexplained keys may be of one of those (`store.excuses`)."""
     missing: int = 0
     """Committed records that the state does not have: it lost them, and is not healed yet."""
     seconds: float = 0.0
@@ -80,8 +82,14 @@ class Verification:
     @property
     def sound(self) -> bool:
         """Whether the whole sample was compared and nothing was found."""
-        unexplained = self.unexplained and not self.strangers
-        return not (self.differences or self.moving or self.missing or unexplained)
+        unexplained = self.unexplained and not self.excused
+        wrong = self.differences or self.moving or self.missing or unexplained
+        return not (wrong or self.uncompared)
+
+    @property
+    def uncompared(self) -> bool:
+        """Whether the state holds keys, and nothing was there to compare them with."""
+        return bool(self.keys) and not self.entities
 
 
 @dataclass(frozen=True)

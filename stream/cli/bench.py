@@ -34,6 +34,8 @@ def state_command(
     Exit 1 if the mean misses a bar: 2,500 bytes a steady payer with its ring of event ids, 1,800 a steady
     payee, 500 a pair; or if a key would stay for ever.
     """
+    if json and markdown:
+        raise typer.BadParameter("--json and --markdown: give one of them")
     with train_extra():
         from stream.bench.page import page, table
         from stream.bench.state import measure

@@ -30,6 +30,8 @@ def list_features(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/features.md.")] = False,
 ) -> None:
     """List every feature in the order of the vector: its meaning, unit, entity and window."""
+    if as_json and markdown:
+        raise typer.BadParameter("--json and --markdown: give one of them")
     if markdown:
         typer.echo(page(), nl=False)
     elif as_json:

@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from features.errors import BadInput
+from models.extras import train_extra
 from stream.cli.common import console, emit_json, progress
 from stream.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from features.state import LogId
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Transactions = Annotated[
@@ -41,7 +45,7 @@ def verify_command(
     Workers may go on meanwhile. Exit 1: something differs, or the sample could not be compared whole.
     A state begun with VIGIA_STATE_ON_EMPTY=fresh differs: it never had what lies before.
     """
-    report = asyncio.run(_verify(load_settings(), sample, seed, wait, _events(transactions, reports)))
+    report = asyncio.run(_verify(load_settings(), sample, seed, wait, transactions, reports))
     if as_json:
         emit_json({"sound": report.sound, **asdict(report), "first": [d._asdict() for d in report.first]})
     else:
@@ -51,19 +55,23 @@ def verify_command(
 
 
 async def _verify(
-    settings: Settings, sample: int, seed: int, wait: float, history: Callable[[], Iterator[Any]]
+    settings: Settings, sample: int, seed: int, wait: float, transactions: Path | None, reports: Path | None
 ) -> Any:
-    from stream.audit.store import inventory, some_ids, strangers
+    from stream.audit.store import excuses, inventory, require_state, some_ids, strangers
     from stream.audit.verify import Question, verify
 
+    history, log = _history(transactions, reports)
     async with _opened(settings) as (inputs, state):
+        await require_state(state, settings.group_id)
         ids = await some_ids(state, sample)
         question = Question(sample, seed, wait, settings.state_shards, ids)
         with _bar("recounted", "records") as told:
             report = await verify(inputs, state, question, history(), told)
         if report.unexplained:
-            found = strangers(await inventory(state), list(inputs.logs.values()))
+            logs = list(inputs.logs.values())
+            found = strangers(await inventory(state), logs)
             report.strangers = sorted(map(list, found))
+            report.excused = bool(excuses(found, logs, log))
     return report
 
 
@@ -77,7 +85,11 @@ def _tell(report: Any) -> None:
         lines.append(f"{report.moving} entities never stood still: try again with a longer --wait")
     if report.unexplained:
         why = f"; the state was also fed by {report.strangers}" if report.strangers else ""
+        if report.strangers and not report.excused:
+            why += ", which does not excuse them: name a history with --transactions"
         lines.append(f"{report.unexplained} of {report.keys} keys are of no event of the topics{why}")
+    if report.uncompared:
+        lines.append("nothing was compared: the state holds keys, and the topics name no entity")
     lines.append(f"{report.differences} differences in {report.differing} entities")
     console.print("\n".join(lines), highlight=False, markup=False)
 
@@ -108,15 +120,16 @@ async def _rebuild(
     settings: Settings, transactions: Path | None, reports: Path | None, flush: bool
 ) -> dict[str, int]:
     from stream.audit.group import require_no_worker
-    from stream.audit.rebuild import from_files, from_topics, make_room
+    from stream.audit.rebuild import from_files, from_topics, make_room, read_files
 
-    history = 0
+    history, files = 0, read_files(transactions, reports) if transactions else None
     async with _opened(settings) as (inputs, state):
         require_no_worker(settings)
+        inputs.stands()  # what can't be read is known before anything is deleted
         deleted = await make_room(state, settings.group_id, flush)
-        if transactions:
+        if files:
             with _bar("history", "events") as told:
-                history = await from_files(transactions, reports, state, told)
+                history = await from_files(files, state, told)
         with _bar("topics", "records") as told:
             records = await from_topics(inputs, state, told)
     return {"deleted_keys": deleted, "history_events": history, "topic_records": records}
@@ -157,16 +170,20 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Any, Any]]:
             await state.close()
 
 
-def _events(transactions: Path | None, reports: Path | None) -> Callable[[], Iterator[Any]]:
-    """The events of a history, opened when they are asked for. Raises BadInput."""
+def _history(
+    transactions: Path | None, reports: Path | None
+) -> tuple[Callable[[], Iterator[Any]], "LogId | None"]:
+    """The events of a history, begun when they are asked for, and its log. Raises BadInput."""
     if transactions is None:
         if reports:
             raise BadInput("--reports: give --transactions too")
-        return lambda: iter(())
-    from features.files import read_reports, read_transactions
-    from features.replay import merged
+        return lambda: iter(()), None
+    from stream.audit.rebuild import read_files
 
-    return lambda: merged(read_transactions(transactions), read_reports(reports) if reports else None)
+    files = read_files(transactions, reports)
+    with train_extra():
+        from features.replay import merged
+    return lambda: merged(files.payments, files.labels), files.log
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import redis
@@ -13,7 +13,9 @@ from confluent_kafka import Consumer, TopicPartition
 from redis.cluster import RedisCluster as ClusterClient
 from typer.testing import CliRunner
 
+from stream.audit.inputs import KafkaInputs
 from stream.cli import state as state_cli
+from stream.kafka_log import KafkaAway
 from stream.publish import publish
 from stream.settings import load_settings
 from stream.simulate import SimulationConfig, simulate
@@ -115,6 +117,13 @@ def test_an_entity_of_nobody_is_found(commands: Commands) -> None:
 
 
 def test_what_is_lost_as_a_whole_is_missing(commands: Commands) -> None:
+    commands("verify", code=1)
+    assert "the state is empty" in commands.error
+    assert commands.keys("*") == []
+    commands("rebuild")
+    for key in commands.keys("*"):
+        if not key.endswith(b":group"):
+            commands.client.delete(key)
     report = commands("verify", "--sample", 100, "--wait", 0, code=1)
     assert report["missing"] == commands.events
     assert report["differences"] == 0
@@ -128,9 +137,47 @@ def test_rebuild_deletes_only_what_is_its_own_and_only_when_told(commands: Comma
     commands("rebuild", code=1)
     assert "--flush" in commands.error
     assert commands.keys("*") == before
-    assert commands("rebuild", "--flush")["deleted_keys"] == len(before) - 2
+    assert commands("rebuild", "--flush")["deleted_keys"] == len(before) - 3, "whose it is stays"
     assert commands.keys("*") == before
     assert commands("verify")["sound"]
+
+
+def test_what_cannot_be_read_deletes_nothing(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands("rebuild")
+    before = commands.keys("*")
+    transactions, _ = write(simulate(SIMULATION).first(20), tmp_path)
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(transactions.read_bytes()[:-100])
+    for files, says in {
+        ("--transactions", broken): "not a Parquet file",
+        ("--transactions", transactions, "--reports", tmp_path / "none"): "there is no such file",
+        ("--transactions", transactions, "--reports", transactions): "report",
+    }.items():
+        commands("rebuild", "--flush", *files, code=1)
+        assert says in commands.error
+        assert commands.keys("*") == before
+
+    def away(_: KafkaInputs) -> NoReturn:
+        raise KafkaAway("it went away")
+
+    monkeypatch.setattr(KafkaInputs, "stands", away)
+    commands("rebuild", "--flush", code=1)
+    assert "it went away" in commands.error
+    assert commands.keys("*") == before
+
+
+def test_the_state_of_another_group_is_neither_verified_nor_rebuilt(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands("rebuild")
+    before = commands.keys("*")
+    monkeypatch.setenv("VIGIA_GROUP_ID", "another")
+    for words in (["verify"], ["rebuild"], ["rebuild", "--flush"]):
+        commands(*words, code=1)
+        assert "'audit', not of 'another'" in commands.error
+        assert commands.keys("*") == before
 
 
 def test_rebuild_refuses_while_a_worker_runs(commands: Commands, kafka: str) -> None:
@@ -181,6 +228,7 @@ def test_a_history_from_files_counts_too(commands: Commands, tmp_path: Path) -> 
     assert made["history_events"] >= len(history)
     assert made["topic_records"] == commands.events
     assert commands("verify", "--sample", 100, *files)["sound"]
-    report = commands("verify", "--sample", 300, code=None)  # of entities in both, it knows but a part
+    report = commands("verify", "--sample", 300, code=1)
+    assert (report["excused"], report["sound"]) == (False, False)
     assert report["unexplained"] > 0
     assert [group for group, *_ in report["strangers"]] == ["history"]

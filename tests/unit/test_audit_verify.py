@@ -22,6 +22,7 @@ from stream.audit.inputs import Offsets
 from stream.audit.recount import Histories
 from stream.audit.replay import Replay, read
 from stream.audit.sample import KINDS, Sample, names
+from stream.audit.store import excuses
 from stream.audit.verify import Question, Verification, verify
 from stream.fields import rfc3339
 from stream.kafka_log import Place, Stand
@@ -174,6 +175,29 @@ def test_an_entity_that_no_event_names_is_found() -> None:
     assert check(inputs, state, Question(50, ids=known)).unexplained == 0
     report = check(inputs, state, Question(50, ids=known | {b"twelve bytes"}))
     assert (report.keys, report.unexplained, report.sound) == (len(known) + 1, 1, False)
+
+
+def test_keys_that_nothing_was_compared_with_are_not_sound() -> None:
+    inputs = ListInputs({place: [] for place in PLACES})
+    assert check(inputs, MemoryState(), Question(50)).sound, "nothing published, nothing kept"
+    for first in (0, 7):  # of a topic without its beginning no key is unexplained
+        report = check(
+            ListInputs(inputs.records_of, first=first),
+            MemoryState(),
+            Question(50, ids=frozenset({b"twelve bytes"})),
+        )
+        assert (report.entities, report.unexplained, report.sound) == ({}, int(not first), False)
+
+
+def test_only_an_earlier_topic_or_a_named_history_excuses_keys() -> None:
+    mine = [LogId("g", topic, "id", 0) for topic in ("transactions", "fraud-reports")]
+    history, other = (LogId("history", "history", name, 0) for name in ("this", "that"))
+    earlier, read, unread = ("g", "transactions", "old"), history[:3], other[:3]
+    found = {earlier, read, unread, ("g2", "transactions", "id"), ("g", "decisions", "id")}
+    assert excuses(found, mine) == {earlier}
+    assert excuses(found, mine, history) == {earlier, unread}
+    assert not Verification(entities={"payer": 1}, unexplained=1, strangers=[list(unread)]).sound
+    assert Verification(entities={"payer": 1}, unexplained=1, excused=True).sound
 
 
 def test_what_the_state_lost_is_missing_even_if_nothing_differs() -> None:

@@ -32,6 +32,8 @@ def vigia(*words: object, hide: str = "") -> subprocess.CompletedProcess[str]:
         (["state", "verify", "--sample", "0"], 2, "see `vigia state verify --help`"),
         (["state", "verify", "--reports", "x"], 2, "--reports: give --transactions too"),
         (["state", "rebuild", "--reports", "x"], 2, "--reports: give --transactions too"),
+        (["features", "list", "--json", "--markdown"], 2, "--json and --markdown: give one of them"),
+        (["bench", "state", "--json", "--markdown"], 2, "--json and --markdown: give one of them"),
         (
             ["features", "build", "--transactions", "x", "--out", "no/such/f.parquet"],
             2,

@@ -1,0 +1,157 @@
+"""What the audit asks of a Redis and does to it, without Kafka: whose it is, its logs, what is deleted."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import pytest
+import redis
+
+from features.errors import VigiaError
+from features.redis_state import RedisState
+from features.state import Entry, LogId, Span, StateAway
+from features.transaction import Transaction
+from stream.audit.rebuild import make_room
+from stream.audit.store import inventory, require_state
+
+pytestmark = pytest.mark.redis
+
+T = TypeVar("T")
+
+NOW = 1_795_275_000_000
+LOG = LogId("g", "transactions", "id", 0)
+SHARDS = pytest.mark.parametrize("shards", [1, 4])
+
+
+def run(url: str, shards: int, do: Callable[[RedisState], Awaitable[T]]) -> T:
+    async def whole() -> T:
+        state = await RedisState.connect(url, shards)
+        try:
+            return await do(state)
+        finally:
+            await state.close()
+
+    return asyncio.run(whole())
+
+
+def dump(url: str) -> dict[bytes, bytes | None]:
+    with redis.Redis.from_url(url) as client:
+        return {key: client.dump(key) for key in client.scan_iter()}
+
+
+async def pay(state: RedisState, log: LogId = LOG) -> None:
+    """Two payments and a repeat, applied but not committed: their answers are kept."""
+    events = [Transaction(f"e-{i}", NOW + i, 100, "a", f"b-{i}") for i in (0, 1)]
+    entries = [Entry(0, i, event) for i, event in enumerate([*events, events[0]])]
+    await state.apply([Span(log, 0, 0, 3, healing=False)], entries)
+
+
+@SHARDS
+@pytest.mark.parametrize("flush", [True, False])
+@pytest.mark.parametrize("held", [True, False])
+def test_no_room_is_made_in_the_state_of_another_group(
+    redis_flushed: str, shards: int, flush: bool, held: bool
+) -> None:
+    async def live(state: RedisState) -> None:
+        await state.claim("live")
+        if held:
+            await pay(state)
+
+    run(redis_flushed, shards, live)
+    before = dump(redis_flushed)
+    with pytest.raises(VigiaError, match=r"'live'.*'g'"):
+        run(redis_flushed, shards, lambda state: make_room(state, "g", flush))
+    assert dump(redis_flushed) == before
+
+
+def test_a_refusal_claims_nothing(redis_flushed: str) -> None:
+    run(redis_flushed, 1, pay)  # a history that `features build --redis` left is nobody's
+    before = dump(redis_flushed)
+    with pytest.raises(VigiaError, match="--flush"):
+        run(redis_flushed, 1, lambda state: make_room(state, "g", flush=False))
+    assert dump(redis_flushed) == before
+
+
+@SHARDS
+def test_the_claim_outlives_the_deletion(redis_flushed: str, shards: int) -> None:
+    run(redis_flushed, shards, pay)
+    held = len(dump(redis_flushed))
+    assert run(redis_flushed, shards, lambda state: make_room(state, "g", flush=True)) == held
+    assert [key.rpartition(b":")[2] for key in dump(redis_flushed)] == [b"group"]
+    assert run(redis_flushed, shards, lambda state: make_room(state, "g", flush=False)) == 0
+    assert run(redis_flushed, shards, lambda state: state.claim("other")) == "g"
+
+
+@SHARDS
+@pytest.mark.parametrize("group", ["g", "a:b", "log:answers"])
+def test_what_goes_with_a_log_is_no_log(redis_flushed: str, shards: int, group: str) -> None:
+    log = LogId(group, "transactions", "id", 0)
+
+    async def found(state: RedisState) -> set[tuple[str, str, str]]:
+        await pay(state, log)
+        return (await inventory(state)).logs
+
+    assert run(redis_flushed, shards, found) == {(group, "transactions", "id")}
+    kept = {key.rpartition(b":")[2] for key in dump(redis_flushed)}
+    assert b"answers" in kept, "two payments are not committed yet"
+    assert (b"passed" in kept) == (shards > 1), "and one was a repeat"
+
+
+def test_redis_goes_away_while_its_keys_are_counted(
+    redis_flushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Going:
+        async def scan_iter(self, **_: Any) -> Any:
+            yield b"{s00}:anotherlayout:pair:x"
+            raise redis.ConnectionError("gone")
+
+    async def dial(_: RedisState) -> Any:
+        return Going()
+
+    async def count(state: RedisState) -> NoReturn:
+        with monkeypatch.context() as patch:
+            patch.setattr(RedisState, "_dial", dial)
+            await inventory(state)
+        raise AssertionError
+
+    with pytest.raises(StateAway, match="gone"):
+        run(redis_flushed, 1, count)
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+@pytest.mark.parametrize(("theirs", "mine"), [(1, 4), (4, 1)])
+def test_keys_of_another_number_of_shards_are_told(
+    redis_flushed: str, claimed: bool, theirs: int, mine: int
+) -> None:
+    run(redis_flushed, theirs, pay)
+    if claimed:
+        run(redis_flushed, mine, lambda state: state.claim("g"))
+    before = dump(redis_flushed)
+    with pytest.raises(VigiaError, match=f"set VIGIA_STATE_SHARDS={theirs}, not {mine}"):
+        run(redis_flushed, mine, lambda state: require_state(state, "g"))
+    assert dump(redis_flushed) == before
+
+
+def test_keys_of_another_version_are_told(redis_flushed: str) -> None:
+    with redis.Redis.from_url(redis_flushed) as client:
+        client.set("{s00}:0123abcd-64:pair:x", "1")
+    with pytest.raises(VigiaError, match=r"1 of layout 0123abcd-64\): another version"):
+        run(redis_flushed, 1, lambda state: require_state(state, "g"))
+
+
+@SHARDS
+def test_only_a_state_of_the_group_is_verified(redis_flushed: str, shards: int) -> None:
+    def check(says: str) -> None:
+        before = dump(redis_flushed)
+        with pytest.raises(VigiaError, match=says):
+            run(redis_flushed, shards, lambda state: require_state(state, "g"))
+        assert dump(redis_flushed) == before
+
+    check("the state is empty")
+    run(redis_flushed, shards, pay)
+    check("no group has claimed")
+    run(redis_flushed, shards, lambda state: state.claim("g"))
+    run(redis_flushed, shards, lambda state: require_state(state, "g"))
+    with redis.Redis.from_url(redis_flushed) as client:
+        client.set(next(client.scan_iter(match="*:group")), "live")
+    check("'live'.*'g'")
