@@ -241,3 +241,45 @@ def test_two_heal_at_once() -> None:
     heal(alone, kafka)
     assert states(state) == whole(kafka)
     assert state.number == alone.number == 119
+
+
+TOPICS = {"transactions": "id-transactions", "fraud-reports": "id-fraud-reports"}
+
+
+class Left(Exception):
+    pass
+
+
+def heal_beside_a_deletion(state: MemoryState, kafka: FakeLog, *, in_flight: bool) -> None:
+    """`fraud-reports` is made anew after the first read of the heal."""
+
+    def leave() -> None:
+        raise Left
+
+    health = Health()
+    gone = Fence(TOPICS, health, leave)
+    read = kafka.records
+
+    def records(*args: Any) -> list[Record]:
+        gone.look({**TOPICS, "fraud-reports": "another"})
+        return read(*args)
+
+    kafka.records = records  # type: ignore[method-assign]
+    pipeline: Any = Pipeline.__new__(Pipeline)
+    pipeline.state = state
+    healer = Healer(pipeline, kafka, health, gone, "rebuild")  # type: ignore[arg-type]
+    positions = dict.fromkeys([("transactions", 0), ("fraud-reports", 0)], 5)
+    asyncio.run(healer.make_whole(LOGS, positions, lost=True, in_flight=in_flight))
+
+
+def test_the_fence_is_obeyed_between_turns() -> None:
+    with pytest.raises(Left):
+        heal_beside_a_deletion(MemoryState(), FakeLog(traffic()), in_flight=False)
+
+
+def test_a_batch_in_flight_is_healed_from_the_topics_that_are_left() -> None:
+    """A new process would take the batch for repeats: it is decided and delivered first."""
+    state = MemoryState()
+    kafka = FakeLog([record for record in traffic() if record.topic == "transactions"])
+    heal_beside_a_deletion(state, kafka, in_flight=True)
+    assert states(state)[:3] == [LogState(50, 50), LogState(50, 50), LogState(5, 5)]
