@@ -16,7 +16,7 @@ from stream import metrics
 from stream.dead_letter import Rejected
 from stream.fence import Fence
 from stream.health import Health
-from stream.kafka_log import KafkaLog, Place, Stand
+from stream.kafka_log import KafkaLog, Place, Stand, Tails
 from stream.merge import Merge, Range
 from stream.patience import Patience, in_thread
 from stream.pipeline import Pipeline, Record, decode
@@ -43,6 +43,7 @@ class Healer:
         """`on_empty`: `rebuild` or `fresh`, for a state that knows none of the logs."""
         self._pipeline, self._kafka, self._health, self._fence = pipeline, kafka, health, fence
         self._on_empty, self._patience = on_empty, Patience(health)
+        self._tails = Tails()
 
     async def make_whole(
         self,
@@ -91,6 +92,9 @@ class Healer:
             logs = {place: log_id for place, log_id in logs.items() if place[0] not in passed}
         stands = await self._patience.blocking("kafka", self._stands, logs, passed)
         states = await self._patience("redis", lambda: self._pipeline.state.log_states(list(logs.values())))
+        if _lead(stands, states):
+            # Others go on meanwhile: only an end that is told after the state was asked says something.
+            await self._patience.blocking("kafka", self._check_tails, logs, passed, states)
         targets = {place: max(stand.committed, positions.get(place, 0)) for place, stand in stands.items()}
         if not lost and all(s and s.next >= t for s, t in zip(states, targets.values(), strict=True)):
             return
@@ -148,8 +152,21 @@ class Healer:
         self._look(passed)
         return self._kafka.stands(topic_ids(logs))
 
+    def _check_tails(
+        self, logs: Mapping[Place, LogId], passed: Set[str] | None, states: Sequence[LogState | None]
+    ) -> None:
+        """Raises KafkaAway while a log ends before what the state has of it, then LostTail."""
+        stands = self._stands(logs, passed)
+        for (place, stand), state in zip(stands.items(), states, strict=True):
+            if state:
+                self._tails.check(place, stand.end, state.next, "state's")
+
     async def _apply(self, spans: Sequence[Span], entries: Sequence[Entry]) -> None:
         await self._patience("redis", lambda: self._pipeline.heal(spans, entries))
+
+
+def _lead(stands: Mapping[Place, Stand], states: Iterable[LogState | None]) -> bool:
+    return any(s and s.next > stand.end for s, stand in zip(states, stands.values(), strict=True))
 
 
 def topic_ids(logs: Mapping[Place, LogId]) -> dict[Place, str | None]:

@@ -10,11 +10,12 @@ import pytest
 
 from features.memory_state import MemoryState
 from features.state import Answer, Behind, Entry, LogId, LogState, Span, StateAway
-from stream import healing, metrics
+from stream import healing, kafka_log, metrics
 from stream.fence import Fence
 from stream.fields import rfc3339
 from stream.healing import Healer
 from stream.health import Health
+from stream.kafka_log import LostTail
 from stream.pipeline import Pipeline, Record
 
 from .fakes import FakeLog, Place
@@ -241,6 +242,15 @@ def test_two_heal_at_once() -> None:
     heal(alone, kafka)
     assert states(state) == whole(kafka)
     assert state.number == alone.number == 119
+
+
+def test_a_log_that_ends_before_the_state_lost_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, kafka = Watched(), FakeLog(traffic())
+    heal(state, kafka)
+    monkeypatch.setattr(kafka_log, "_LOST_SECONDS", 0.1)
+    kafka.ends["transactions", 0] = 45
+    with pytest.raises(LostTail, match=r"transactions\[0\] ends at 45, before the state's 50"):
+        heal(state, kafka)
 
 
 TOPICS = {"transactions": "id-transactions", "fraud-reports": "id-fraud-reports"}

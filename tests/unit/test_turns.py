@@ -68,7 +68,7 @@ class Scene:
         health, missing = Health(), SimpleNamespace()
         made: Any = (self.pipeline, self.outputs, missing, health, Fence({}, health, lambda: None), missing)
         self.worker = Worker(*made, group="g")
-        self.worker.attach = self._attach  # type: ignore[method-assign]
+        self.worker.attach = self._attach  # type: ignore[assignment,method-assign]
         turning: Any = (self.intake, self.worker, health, missing)
         self.turns = Turns(*turning)
 
@@ -128,7 +128,7 @@ def test_a_rebalance_while_attaching_attaches_again() -> None:
             if scene.attached == 1:
                 scene.turns.forget()
 
-        scene.worker.attach = and_rebalance  # type: ignore[method-assign]
+        scene.worker.attach = and_rebalance  # type: ignore[assignment,method-assign]
         await scene.turns.attach()
         assert scene.attached == 2
 
