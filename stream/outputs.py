@@ -83,6 +83,8 @@ class Outputs:
             self._send("decisions", record.partition, record.key, decided.decision, headers)
         if decided.alert:
             self._send("alerts", record.partition, record.key, decided.alert, headers)
+        if decided.reapplied:
+            headers = [*headers, ("reapplied", b"1")]
         self._log(record, decided.feature_log, headers)
 
     def _log(self, record: Record, value: bytes, headers: Headers) -> None:
