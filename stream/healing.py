@@ -90,6 +90,9 @@ class Healer:
             gone = [place for place in positions if place[0] in passed]
             whole = [Span(logs[p], positions[p], positions[p], positions[p], healing=True) for p in gone]
             logs = {place: log_id for place, log_id in logs.items() if place[0] not in passed}
+            if not logs:
+                await self._read_again(_Progress(whole), passed)
+                return
         stands = await self._patience.blocking("kafka", self._stands, logs, passed)
         states = await self._patience("redis", lambda: self._pipeline.state.log_states(list(logs.values())))
         if _lead(stands, states):

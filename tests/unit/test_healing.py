@@ -260,8 +260,10 @@ class Left(Exception):
     pass
 
 
-def heal_beside_a_deletion(state: MemoryState, kafka: FakeLog, *, in_flight: bool) -> None:
-    """`fraud-reports` is made anew after the first read of the heal."""
+def heal_beside_a_deletion(
+    state: MemoryState, kafka: FakeLog, *, in_flight: bool, gone_topics: Sequence[str] = ("fraud-reports",)
+) -> None:
+    """`gone_topics` are made anew after the first read of the heal."""
 
     def leave() -> None:
         raise Left
@@ -271,7 +273,7 @@ def heal_beside_a_deletion(state: MemoryState, kafka: FakeLog, *, in_flight: boo
     read = kafka.records
 
     def records(*args: Any) -> list[Record]:
-        gone.look({**TOPICS, "fraud-reports": "another"})
+        gone.look({**TOPICS, **dict.fromkeys(gone_topics, "another")})
         return read(*args)
 
     kafka.records = records  # type: ignore[method-assign]
@@ -293,3 +295,9 @@ def test_a_batch_in_flight_is_healed_from_the_topics_that_are_left() -> None:
     kafka = FakeLog([record for record in traffic() if record.topic == "transactions"])
     heal_beside_a_deletion(state, kafka, in_flight=True)
     assert states(state)[:3] == [LogState(50, 50), LogState(50, 50), LogState(5, 5)]
+
+
+def test_a_batch_in_flight_is_decided_when_every_topic_is_gone() -> None:
+    state = MemoryState()
+    heal_beside_a_deletion(state, FakeLog(traffic()), in_flight=True, gone_topics=list(TOPICS))
+    assert states(state)[::2] == [LogState(5, 5), LogState(5, 5)]
