@@ -27,6 +27,7 @@ from stream.worker import INPUTS, Worker, WrongCommits
 log = logging.getLogger("vigia.agents")
 
 _SWEEP_SECONDS = 1.0
+_SESSION_SECONDS = 6
 
 
 def make_app(settings: Settings) -> faust.App:
@@ -48,7 +49,7 @@ def make_app(settings: Settings) -> faust.App:
         broker_credentials=credentials,
         consumer_group_instance_id=settings.instance_id,
         consumer_auto_offset_reset="earliest",
-        broker_session_timeout=6,
+        broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=2,
         broker_commit_interval=settings.commit_seconds,
         broker_commit_livelock_soft_timeout=3600,
@@ -173,8 +174,13 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
     )
     turns = Turns(Intake(app, settings), worker, health, commits)
 
+    @app.on_partitions_revoked.connect
+    async def leaving(*_: object, **__: object) -> None:
+        await turns.give_up()
+
     @app.on_partitions_assigned.connect
     async def joined(*_: object, **__: object) -> None:
+        turns.forget()
         # Not awaited: healing may take longer than a rebalance may.
         turns.attaching = asyncio.create_task(_or_leave(turns.attach()))
 
@@ -209,7 +215,20 @@ class Turns:
         self._intake, self._worker, self._health, self._commits = intake, worker, health, commits
         self._lock = asyncio.Lock()
         self._attached = -1
+        self._rebalances = 0
         self.attaching: asyncio.Task[None] | None = None
+
+    def forget(self) -> None:
+        """What was attached is not; a group that begins anew counts its generations from 1 again."""
+        self._attached = -1
+        self._rebalances += 1
+
+    async def give_up(self) -> None:
+        """Before the partitions go to another worker, which reads back what was decided: return when a
+        delivery in flight is finished, or after the session timeout."""
+        self.forget()
+        if not await self._worker.delivered(_SESSION_SECONDS):
+            log.warning("a delivery is still in flight; another worker may decide the same events")
 
     async def attach(self) -> None:
         async with self._lock:
@@ -241,10 +260,17 @@ class Turns:
         if worker.was_past(first):  # Kafka went back to what is committed
             self._attached = -1
         await self._attach(first)
-        if not all(map(intake.is_current, events)):  # fetched before a rebalance: its owner fetches it again
+        rebalances = self._rebalances
+
+        def is_current() -> bool:
+            return self._rebalances == rebalances and all(map(intake.is_current, events))
+
+        if not is_current():  # fetched before a rebalance: its owner fetches it again
             return
         worker.committed(intake.committed())
-        await worker.handle(records)
+        if await worker.handle(records, is_current) is None:
+            self._attached = -1
+            return
         await worker.fence.passed()  # closed: these may be records of a topic that is no more
         for event in events:
             event.ack()
@@ -253,7 +279,7 @@ class Turns:
     async def _attach(self, first: dict[Place, int]) -> None:
         """Take over what the last rebalance assigned, if that was not done yet."""
         while self._attached != self._intake.generation:
-            generation = self._intake.generation
+            generation, rebalances = self._intake.generation, self._rebalances
             try:
                 await self._worker.attach(self._intake.assigned(), first)
             except WrongCommits as wrong:
@@ -261,5 +287,6 @@ class Turns:
                 await self._commits.rewind(wrong.first)
                 self._worker.fence.close(str(wrong))
                 self._worker.fence.obey()
-            self._attached = generation
+            if self._rebalances == rebalances:
+                self._attached = generation
         self._health.start()

@@ -26,6 +26,8 @@ class Fence:
         self.ids = dict(ids)
         self._health, self._begin_anew = health, begin_anew
         self._why = ""
+        self.others: frozenset[str] = frozenset()
+        """Topics that another one has the name of now: nothing of theirs can be read again."""
         self._open, self._settled = True, asyncio.Event()
         self._settled.set()
 
@@ -39,6 +41,7 @@ class Fence:
         others = [name for name, topic_id in found.items() if topic_id not in (None, self.ids[name])]
         missing = [name for name, topic_id in found.items() if topic_id is None]
         if others:
+            self.others |= frozenset(others)
             self.close(f"{', '.join(others)} was deleted and made anew")
         elif missing and not self._why:
             self._open = False

@@ -3,7 +3,8 @@
 Blocking calls of confluent-kafka; the worker makes them in a thread.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
@@ -22,6 +23,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from features.errors import VigiaError
+from stream.kafka_client import making_client
 from stream.pipeline import Record
 from stream.settings import Settings
 
@@ -29,6 +31,11 @@ _TIMEOUT = 10.0
 _LOOK_TIMEOUT = 2.0
 _READ_BACK = 2_000
 """Decisions read back at a time: more than a worker has in flight between two commits."""
+
+_LOST_SECONDS = 30.0
+"""A log that is short for longer lost its end."""
+
+_ANOTHER_TIME_SECONDS = 60.0
 
 _FOREIGN = 20_000
 """So many decisions on a deleted topic and it is certain that none on the present one lies before them: more
@@ -58,6 +65,37 @@ class Stand(NamedTuple):
     """What is committed was committed to another topic of that name, and means nothing here."""
 
 
+class LostTail(VigiaError):
+    """Kafka lost the end of a log: new records would take offsets that mean others to us."""
+
+
+class Tails:
+    """Which logs end before what is known of them: a new leader may say so for a moment."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._short: dict[Place, tuple[float, float]] = {}
+        """Place → since when, and when last."""
+
+    def check(self, place: Place, end: int, known: int, what: str) -> None:
+        """`what` says that the log has all below `known`. Raises KafkaAway, and LostTail when that lasts."""
+        if known <= end:
+            self._short.pop(place, None)
+            return
+        now = self._clock()
+        since, last = self._short.get(place, (now, now))
+        if now - last > _ANOTHER_TIME_SECONDS:  # of another time
+            since = now
+        self._short[place] = since, now
+        told = f"{place[0]}[{place[1]}] ends at {end}, before the {what} {known}"
+        if now - since < _LOST_SECONDS:
+            raise KafkaAway(f"{told}: if that lasts, Kafka lost records")
+        raise LostTail(
+            f"{told}: Kafka lost records. Stop all workers, set the group's offsets to the end of the log "
+            "(kafka-consumer-groups --reset-offsets --to-latest), then run `vigia state rebuild --flush`"
+        )
+
+
 def commit_metadata(topic_id: str) -> str:
     """What a commit says of the topic that it was made to.
 
@@ -70,7 +108,8 @@ def commit_metadata(topic_id: str) -> str:
 def _committed_to(committed: TopicPartition) -> str:
     """The topic id of `commit_metadata`; empty for the commit of another tool or of an older version."""
     try:
-        kind, _, topic_id = (committed.metadata or "").partition(":")
+        # With the zero byte or without: clients differ in whether they give it back.
+        kind, _, topic_id = (committed.metadata or "").rstrip("\0").partition(":")
     except UnicodeDecodeError:  # another tool's, without the zero byte
         return ""
     return topic_id if kind == "topic-id" else ""
@@ -82,20 +121,22 @@ class KafkaLog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._config = settings.kafka_client_config()
-        self._admin = AdminClient(self._config)
+        with making_client():
+            self._admin = AdminClient(self._config)
+        self._tails = Tails()
         self._reading = Lock()
         """One reads with the consumer at a time: a heal that was given up may still have a read under way."""
-        self._consumer = Consumer(
-            {
-                **self._config,
-                "group.id": settings.group_id,
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
-                "isolation.level": "read_uncommitted",  # as the worker's own consumer reads
-            },
-        )
+        config = {
+            **self._config,
+            "group.id": settings.group_id,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+            "isolation.level": "read_uncommitted",  # as the worker's own consumer reads
+        }
+        with making_client():
+            self._consumer = Consumer(config)
 
     def describe(self, names: tuple[str, ...]) -> tuple[dict[str, str], int]:
         """Topic ids by short name, and how many partitions all have. Raises KafkaAway, TopicsMissing."""
@@ -105,13 +146,19 @@ class KafkaLog:
             described = {full[name]: future.result() for name, future in futures.items()}
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                missing = ", ".join(sorted(set(full) - set(self._admin.list_topics(timeout=_TIMEOUT).topics)))
+                missing = ", ".join(sorted(set(full) - self._existing()))
                 raise TopicsMissing(f"there is no topic {missing}: run `vigia topics`") from None
             raise self._away(error) from None
         counts = {name: len(topic.partitions) for name, topic in described.items()}
         if len(set(counts.values())) != 1:
             raise TopicsMissing(f"all topics need the same number of partitions, they have {counts}")
         return {name: str(topic.topic_id) for name, topic in described.items()}, min(counts.values())
+
+    def _existing(self) -> set[str]:
+        try:
+            return set(self._admin.list_topics(timeout=_TIMEOUT).topics)
+        except KafkaException as error:
+            raise self._away(error) from None
 
     def topic_ids(self, names: Sequence[str]) -> dict[str, str | None]:
         """Topic ids by short name as the brokers know them now; None for one that is not there.
@@ -147,11 +194,7 @@ class KafkaLog:
         made_to = _committed_to(committed)
         if topic_id and (made_to != topic_id if made_to else committed.offset > end):
             return Stand(start, start, end, foreign=True)
-        if committed.offset > end:  # a new leader may say so for a moment
-            raise KafkaAway(
-                f"{committed.topic}[{committed.partition}] ends at {end}, before the committed "
-                f"{committed.offset}: if that lasts, Kafka lost records"
-            )
+        self._tails.check((committed.topic, committed.partition), end, committed.offset, "committed")
         return Stand(max(committed.offset, start), start, end)
 
     def records(self, topic: str, partition: int, start: int, stop: int, size: int) -> list[Record]:

@@ -216,7 +216,9 @@ class AppliedReportMessage(_Message):
 
 class FeatureLogMessage(RootModel[ScoredMessage | AppliedReportMessage]):
     """What the state applied: a transaction with the vector that was scored, or a fraud report. The headers
-    `source_topic` (transactions or fraud-reports), `source_partition` and `source_offset` name the record."""
+    `source_topic` (transactions or fraud-reports), `source_partition` and `source_offset` name the record.
+    The header `reapplied` marks a vector that did not make the decision: that was delivered before and
+    stands, but the state lost the event and applied it anew, maybe to other windows than were judged."""
 
 
 def decode_transaction(value: bytes | None, recorded_at: int) -> Transaction:

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.dead_letter import DeadLetter
 from stream.health import Health
+from stream.kafka_client import making_client
 from stream.messages import SCHEMA_VERSION
 from stream.pipeline import Decided, Outcomes, Record
 from stream.settings import Settings
@@ -50,7 +51,9 @@ class Outputs:
         ]
         self._health = health
         self._errors: list[KafkaError] = []
-        self._producer = Producer({**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error})
+        config = {**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error}
+        with making_client():
+            self._producer = Producer(config)
 
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""
@@ -80,6 +83,8 @@ class Outputs:
             self._send("decisions", record.partition, record.key, decided.decision, headers)
         if decided.alert:
             self._send("alerts", record.partition, record.key, decided.alert, headers)
+        if decided.reapplied:
+            headers = [*headers, ("reapplied", b"1")]
         self._log(record, decided.feature_log, headers)
 
     def _log(self, record: Record, value: bytes, headers: Headers) -> None:

@@ -47,7 +47,7 @@ class Record(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What became of one transaction. `fresh`: its decision was not delivered before."""
+    """What became of one transaction."""
 
     record: Record
     outcome: str
@@ -55,6 +55,9 @@ class Decided(NamedTuple):
     alert: bytes | None
     feature_log: bytes
     fresh: bool = True
+    """Its decision was not delivered before."""
+    reapplied: bool = False
+    """Its decision was, and the windows gave its vector anew: another than the one that was judged, maybe."""
 
 
 class Logged(NamedTuple):
@@ -196,7 +199,8 @@ class Pipeline:
             outcomes.dead_letters.append(dead_letter(record, rejected))
             outcomes.logged.append(Logged(record, feature_log))
         else:
-            outcomes.decided.append(Decided(record, *judgement, feature_log, fresh=earlier is None))
+            again = earlier is not None and payment.status != Status.STORED
+            outcomes.decided.append(Decided(record, *judgement, feature_log, earlier is None, again))
 
     def _delivered(self, record: Record, event: Transaction) -> bytes | None:
         """The decision that was delivered for this record, kept until it is committed: it may come again."""

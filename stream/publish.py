@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from features.errors import VigiaError
+from stream.kafka_client import making_client
 
 BROKER_TIMEOUT_S = 10.0
 PROGRESS_EVERY_S = 0.25
@@ -94,7 +95,8 @@ class _Sender:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.sent = self.failed = 0
         self.error: str | None = None
-        self._producer = Producer({**config, **PRODUCER})
+        with making_client():
+            self._producer = Producer({**config, **PRODUCER})
         self._topics = _existing_topics(self._producer, str(config.get("bootstrap.servers", "")))
 
     def wait_until(self, due: float) -> None:

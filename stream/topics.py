@@ -4,6 +4,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from features.errors import VigiaError
+from stream.kafka_client import making_client
 from stream.settings import Settings
 
 _MIB = 1024 * 1024
@@ -25,7 +26,8 @@ _TIMEOUT = 15.0
 
 def create_topics(settings: Settings, partitions: int | None, replication: int) -> dict[str, str]:
     """Full name → "created" or "exists". Raises VigiaError: no broker, or another number of partitions."""
-    admin = AdminClient(settings.kafka_client_config())
+    with making_client():
+        admin = AdminClient(settings.kafka_client_config())
     existing = _partition_counts(admin, settings)
     names = {settings.topic(name): limit for name, limit in TOPICS.items()}
     if partitions is None:

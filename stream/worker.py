@@ -56,20 +56,38 @@ class Worker:
     ) -> None:
         self._pipeline, self._outputs, self._kafka, self._health = pipeline, outputs, kafka, health
         self.fence, self._healer, self._group, self._clock = fence, healer, group, clock
-        self._patience = Patience(health)
+        self._patience, self._delivering = Patience(health), asyncio.Lock()
         self._logs: dict[Place, LogId] = {}
         """Of the whole group."""
 
-    async def handle(self, batch: Sequence[Record]) -> Outcomes:
-        """Process a batch and deliver all that it sends; then its records may be acknowledged."""
+    async def handle(
+        self, batch: Sequence[Record], is_current: Callable[[], bool] = lambda: True
+    ) -> Outcomes | None:
+        """Process a batch and deliver all that it sends; then its records may be acknowledged.
+
+        None: they were no longer this worker's when they were decided (a rebalance came while it waited for
+        Redis or healed), and nothing is delivered. Their new owner is given the stored answers, and decides.
+        """
         for record in batch:
             metrics.EVENTS.labels(record.topic).inc()
         metrics.BATCH.observe(len(batch))
         outcomes = await self._process(batch)
-        with metrics.stage("deliver"):
-            await self._outputs.deliver(outcomes)
+        if not is_current():
+            log.warning("a rebalance came: a batch is left to its new owner")
+            return None
+        async with self._delivering:  # nothing awaited since the check: see `delivered`
+            with metrics.stage("deliver"):
+                await self._outputs.deliver(outcomes)
         self._count(outcomes)
         return outcomes
+
+    async def delivered(self, seconds: float) -> bool:
+        """Return when no delivery is in flight; False: it is, after so many seconds."""
+        try:
+            async with asyncio.timeout(seconds), self._delivering:
+                return True
+        except TimeoutError:
+            return False
 
     async def sweep(self) -> None:
         """Tell every shard what is committed, and notice what it lost: an idle worker would do neither."""
@@ -81,7 +99,7 @@ class Worker:
                 return await self._patience("redis", lambda: self._pipeline.process(batch))
             except Behind:
                 log.warning("the state lost applied events; reading them again")
-                await self._make_whole(self.positions(), lost=True)
+                await self._make_whole(self.positions(), lost=True, in_flight=bool(batch))
 
     def committed(self, offsets: Mapping[Place, int]) -> None:
         """The broker confirmed these commits; the next call lets the state forget what lies below."""
@@ -152,14 +170,16 @@ class Worker:
             for partition in range(partitions)
         }
 
-    async def _make_whole(self, positions: Mapping[Place, int], *, lost: bool = False) -> None:
+    async def _make_whole(
+        self, positions: Mapping[Place, int], *, lost: bool = False, in_flight: bool = False
+    ) -> None:
         owner = await self._patience("redis", lambda: self._pipeline.state.claim(self._group))
         if owner != self._group:
             raise StateError(
                 f"this Redis holds the state of group {owner!r}, whose events would look like repeats to "
                 f"{self._group!r}: give it a Redis of its own (VIGIA_REDIS_URL), or empty this one"
             )
-        await self._healer.make_whole(self._logs, positions, lost=lost)
+        await self._healer.make_whole(self._logs, positions, lost=lost, in_flight=in_flight)
 
     def _count(self, outcomes: Outcomes) -> None:
         now = self._clock() * 1000

@@ -10,11 +10,12 @@ import pytest
 
 from features.memory_state import MemoryState
 from features.state import Answer, Behind, Entry, LogId, LogState, Span, StateAway
-from stream import healing, metrics
+from stream import healing, kafka_log, metrics
 from stream.fence import Fence
 from stream.fields import rfc3339
 from stream.healing import Healer
 from stream.health import Health
+from stream.kafka_log import LostTail
 from stream.pipeline import Pipeline, Record
 
 from .fakes import FakeLog, Place
@@ -241,3 +242,62 @@ def test_two_heal_at_once() -> None:
     heal(alone, kafka)
     assert states(state) == whole(kafka)
     assert state.number == alone.number == 119
+
+
+def test_a_log_that_ends_before_the_state_lost_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, kafka = Watched(), FakeLog(traffic())
+    heal(state, kafka)
+    monkeypatch.setattr(kafka_log, "_LOST_SECONDS", 0.1)
+    kafka.ends["transactions", 0] = 45
+    with pytest.raises(LostTail, match=r"transactions\[0\] ends at 45, before the state's 50"):
+        heal(state, kafka)
+
+
+TOPICS = {"transactions": "id-transactions", "fraud-reports": "id-fraud-reports"}
+
+
+class Left(Exception):
+    pass
+
+
+def heal_beside_a_deletion(
+    state: MemoryState, kafka: FakeLog, *, in_flight: bool, gone_topics: Sequence[str] = ("fraud-reports",)
+) -> None:
+    """`gone_topics` are made anew after the first read of the heal."""
+
+    def leave() -> None:
+        raise Left
+
+    health = Health()
+    gone = Fence(TOPICS, health, leave)
+    read = kafka.records
+
+    def records(*args: Any) -> list[Record]:
+        gone.look({**TOPICS, **dict.fromkeys(gone_topics, "another")})
+        return read(*args)
+
+    kafka.records = records  # type: ignore[method-assign]
+    pipeline: Any = Pipeline.__new__(Pipeline)
+    pipeline.state = state
+    healer = Healer(pipeline, kafka, health, gone, "rebuild")  # type: ignore[arg-type]
+    positions = dict.fromkeys([("transactions", 0), ("fraud-reports", 0)], 5)
+    asyncio.run(healer.make_whole(LOGS, positions, lost=True, in_flight=in_flight))
+
+
+def test_the_fence_is_obeyed_between_turns() -> None:
+    with pytest.raises(Left):
+        heal_beside_a_deletion(MemoryState(), FakeLog(traffic()), in_flight=False)
+
+
+def test_a_batch_in_flight_is_healed_from_the_topics_that_are_left() -> None:
+    """A new process would take the batch for repeats: it is decided and delivered first."""
+    state = MemoryState()
+    kafka = FakeLog([record for record in traffic() if record.topic == "transactions"])
+    heal_beside_a_deletion(state, kafka, in_flight=True)
+    assert states(state)[:3] == [LogState(50, 50), LogState(50, 50), LogState(5, 5)]
+
+
+def test_a_batch_in_flight_is_decided_when_every_topic_is_gone() -> None:
+    state = MemoryState()
+    heal_beside_a_deletion(state, FakeLog(traffic()), in_flight=True, gone_topics=list(TOPICS))
+    assert states(state)[::2] == [LogState(5, 5), LogState(5, 5)]

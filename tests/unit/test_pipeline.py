@@ -366,11 +366,12 @@ def test_what_was_delivered_is_not_decided_again(scorer: Scorer) -> None:
     first = run(pipeline(scorer), batch).decided
     made = pipeline(scorer)  # on an empty state: Redis lost everything
     delivered(made, first[:6])
-    for _ in range(2):  # the same batch may come again before anything is committed
+    for applied in (True, False):  # the same batch may come again before anything is committed
         outcomes = run(made, batch)
+        assert [d.reapplied for d in outcomes.decided] == [applied] * 6 + [False] * 4
         assert [d.fresh for d in outcomes.decided] == [False] * 6 + [True] * 4
         for again, before in zip(outcomes.decided, first, strict=True):
-            assert again._replace(fresh=True) == before
+            assert again._replace(fresh=True, reapplied=False) == before
     made.assignments["transactions", 0].committed = 6
     run(made, [payment(10)])
     assert made.assignments["transactions", 0].decided == {}

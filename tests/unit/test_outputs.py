@@ -1,0 +1,37 @@
+"""What the producer is given."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from stream.health import Health
+from stream.outputs import Outputs
+from stream.pipeline import Decided, Outcomes, Record
+from stream.settings import Settings
+
+RECORD = Record("transactions", 0, 7, 0, b"k", b"{}")
+
+
+class Sink:
+    """A producer that has delivered at once."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, dict[str, bytes]] = {}
+
+    def produce(self, topic: str, *_: Any, headers: Any, **__: Any) -> None:
+        self.sent[topic] = dict(headers)
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("reapplied", [True, False])
+def test_a_vector_that_did_not_decide_is_marked(reapplied: bool) -> None:
+    outputs, sink = Outputs(Settings(kafka_bootstrap="127.0.0.1:1"), "w", Health()), Sink()
+    outputs._producer = sink  # type: ignore[assignment]
+    decided = Decided(RECORD, "DENY", b"{}", b"{}", b"{}", fresh=False, reapplied=reapplied)
+    asyncio.run(outputs.deliver(Outcomes([decided])))
+    assert set(sink.sent) == {"pix.alerts", "pix.feature-log"}
+    assert ("reapplied" in sink.sent["pix.feature-log"]) == reapplied
+    assert "reapplied" not in sink.sent["pix.alerts"]
