@@ -67,12 +67,14 @@ class Worker:
 
         None: they were no longer this worker's when they were decided (a rebalance came while it waited for
         Redis or healed), and nothing is delivered. Their new owner is given the stored answers, and decides.
+        Records of a topic that is gone have no new owner: they are delivered, or in a topic made anew they
+        would be repeats that nobody decided.
         """
         for record in batch:
             metrics.EVENTS.labels(record.topic).inc()
         metrics.BATCH.observe(len(batch))
         outcomes = await self._process(batch)
-        if not is_current():
+        if not is_current() and not await self._topics_changed():
             log.warning("a rebalance came: a batch is left to its new owner")
             return None
         async with self._delivering:  # nothing awaited since the check: see `delivered`
@@ -80,6 +82,10 @@ class Worker:
                 await self._outputs.deliver(outcomes)
         self._count(outcomes)
         return outcomes
+
+    async def _topics_changed(self) -> bool:
+        self.fence.look(await self._patience.blocking("kafka", self._kafka.topic_ids, INPUTS))
+        return self.fence.closed
 
     async def delivered(self, seconds: float) -> bool:
         """Return when no delivery is in flight; False: it is, after so many seconds."""

@@ -47,14 +47,20 @@ def restore_snapshot(service: Service, snapshot: Path) -> Service:
     return _start_again(service)
 
 
-def old_replica(service: Service, folder: Path) -> Service:
-    """A replica that received all until now and nothing from now on, as one behind a broken network."""
+def follow(service: Service, folder: Path) -> Service:
+    """A replica that has all until now and receives what comes."""
     replica = start_redis(folder)
     with redis.Redis.from_url(replica.address) as client:
         client.replicaof("127.0.0.1", str(service.port))
         _require(lambda: client.info("replication")["master_link_status"] == "up", "the replica is in sync")
-        client.replicaof("NO", "ONE")
         _require(lambda: _written(client), "its append-only file is whole")
+    return replica
+
+
+def fall_behind(replica: Service) -> Service:
+    """It received all until now and nothing from now on, as one behind a broken network."""
+    with redis.Redis.from_url(replica.address) as client:
+        client.replicaof("NO", "ONE")
     return replica
 
 

@@ -33,10 +33,12 @@ def world(kafka: str, tmp_path: Path, model_folder: Path) -> Iterator[World]:
 
 
 class Loss(NamedTuple):
-    """`before`: what is kept of an earlier time; `strike`: the Redis that answers afterwards."""
+    """`prepare`: what is there before the load; `before`: what is kept of an earlier time, of what was
+    prepared; `strike`: the Redis that answers afterwards."""
 
-    before: Callable[[Service, Path], Any]
+    before: Callable[[Service, Any], Any]
     strike: Callable[[Service, Any], Service]
+    prepare: Callable[[Service, Path], Any] = lambda _, folder: folder
     heals: bool = True
     """Whether anything is lost for certain. The append-only file keeps what a kill would have taken."""
 
@@ -45,7 +47,11 @@ LOSSES = {
     "kill -9": Loss(lambda *_: None, lambda redis, _: redis_loss.kill9_and_restart(redis), heals=False),
     "flushall": Loss(lambda *_: None, lambda redis, _: redis_loss.flushall(redis)),
     "snapshot": Loss(redis_loss.take_snapshot, redis_loss.restore_snapshot),
-    "replica": Loss(redis_loss.old_replica, redis_loss.old_replica_takes_over),
+    "replica": Loss(
+        lambda _, replica: redis_loss.fall_behind(replica),
+        redis_loss.old_replica_takes_over,
+        prepare=redis_loss.follow,
+    ),
 }
 
 
@@ -54,9 +60,10 @@ def test_a_loss_under_load_is_mended(world: World, loss: Loss, eventually: Calla
     messages = traffic(EVENTS, seed=11)
     worker = world.worker()
     eventually(worker.ready, "ready")
+    prepared = loss.prepare(world.redis, world.folder / "kept")
     with load(world, messages, RATE):
         wait_taken(world, EVENTS // 4)
-        kept = loss.before(world.redis, world.folder / "kept")
+        kept = loss.before(world.redis, prepared)
         wait_taken(world, EVENTS // 2)
         world.redis = loss.strike(world.redis, kept)
     assert_each_once(world, messages)

@@ -49,7 +49,8 @@ def test_an_older_snapshot(service: Service, tmp_path: Path) -> None:
 
 def test_an_old_replica(service: Service, tmp_path: Path) -> None:
     write(service, "before")
-    replica = redis_loss.old_replica(service, tmp_path / "replica")
+    replica = redis_loss.follow(service, tmp_path / "replica")
+    redis_loss.fall_behind(replica)
     write(service, "after")
     again = redis_loss.old_replica_takes_over(service, replica)
     assert (again.address, keys(again)) == (service.address, {b"before"})

@@ -66,7 +66,10 @@ class Scene:
         self.pipeline, self.outputs, self.intake = Pipeline(), Outputs(), Intake()
         self.acks = self.attached = 0
         health, missing = Health(), SimpleNamespace()
-        made: Any = (self.pipeline, self.outputs, missing, health, Fence({}, health, lambda: None), missing)
+        self.ids: dict[str, str | None] = {"transactions": "t", "fraud-reports": "r"}
+        kafka = SimpleNamespace(topic_ids=lambda _: self.ids)
+        fence = Fence({"transactions": "t", "fraud-reports": "r"}, health, lambda: None)
+        made: Any = (self.pipeline, self.outputs, kafka, health, fence, missing)
         self.worker = Worker(*made, group="g")
         self.worker.attach = self._attach  # type: ignore[assignment,method-assign]
         turning: Any = (self.intake, self.worker, health, missing)
@@ -95,6 +98,24 @@ def test_a_batch_that_is_no_longer_mine_is_not_delivered() -> None:
         assert (scene.outputs.sent, scene.acks) == (0, 0)
         await scene.begin()
         assert (scene.outputs.sent, scene.acks, scene.attached) == (1, 1, 2)
+
+    asyncio.run(run())
+
+
+def test_records_of_a_topic_that_is_gone_are_delivered_by_whoever_has_them() -> None:
+    async def run() -> None:
+        scene = Scene()
+        scene.ids["transactions"] = None
+        scene.outputs.let.set()
+        turn = scene.begin()
+        await asyncio.sleep(0)
+        await scene.turns.give_up()
+        scene.turns.forget()
+        scene.pipeline.let.set()
+        while not scene.outputs.sent:
+            await asyncio.sleep(0.01)
+        assert scene.acks == 0  # the fence: nothing is acknowledged
+        turn.cancel()
 
     asyncio.run(run())
 
