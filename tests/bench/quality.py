@@ -70,7 +70,7 @@ LAMBDA_L2 = {7: 1.0, 60: 10.0}
 frauds, and 10 better than 1 by 0.010 with the 5,000 frauds of 60 days."""
 TREES = 300
 SEEDS = (0, 1, 2)
-"""A score is the mean of these models': one seed's luck moves a fold by up to 0.01, more than most features."""
+"""A score is the mean of these models': one seed's luck moves a fold by up to 0.01, as much as a family."""
 
 Matrix = NDArray[np.float32]
 Labels = NDArray[np.bool_]

@@ -112,8 +112,7 @@ def test_records_of_a_topic_that_is_gone_are_delivered_by_whoever_has_them() -> 
         await scene.turns.give_up()
         scene.turns.forget()
         scene.pipeline.let.set()
-        while not scene.outputs.sent:
-            await asyncio.sleep(0.01)
+        await scene.outputs.begun.wait()
         assert scene.acks == 0  # the fence: nothing is acknowledged
         turn.cancel()
 
