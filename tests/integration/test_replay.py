@@ -118,12 +118,12 @@ def test_wrong_columns_are_named(tmp_path: Path, changes: dict[str, object], mes
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """About 9,000 payments of 60 days, and their reports: some seconds of building."""
-    config = SimulationConfig(days=60, accounts=100, transactions_per_day=150, fraud_rate=0.02)
+    """About 30,000 payments of 60 days, and their reports: long enough to be killed twice meanwhile."""
+    config = SimulationConfig(days=60, accounts=100, transactions_per_day=500, fraud_rate=0.02)
     return write(simulate(config), tmp_path_factory.mktemp("history"))
 
 
-def start_build(history: Sequence[Path], out: Path, every: int = 1500) -> subprocess.Popen[str]:
+def start_build(history: Sequence[Path], out: Path, every: int = 4000) -> subprocess.Popen[str]:
     words = ["--transactions", history[0], "--reports", history[1], "--out", out, "--checkpoint-every", every]
     command = [sys.executable, "-m", "stream.cli", "features", "build", *map(str, words)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
