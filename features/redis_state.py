@@ -7,7 +7,6 @@ these two rounds is one call a shard, all in parallel, with an applied log of it
 
 import asyncio
 import hashlib
-import re
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -15,13 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import redis.asyncio as aioredis
-import redis.exceptions as errors
 from numpy.typing import NDArray
-from redis.asyncio.cluster import ClusterNode, RedisCluster
 
 from features.aggregates import UNKNOWN
 from features.catalog import SLOTS
+from features.redis_client import NoScript, answer, dial, infos, is_cluster, scan
 from features.redis_plan import KINDS, LAYOUT_VERSION, SCRIPT, part_columns
 from features.state import (
     ANSWERED,
@@ -33,7 +30,6 @@ from features.state import (
     LogState,
     Numbers,
     Span,
-    StateAway,
     StateError,
     Status,
     shard_of,
@@ -55,13 +51,6 @@ TTL_SECONDS = (RETENTION + 15 * DAY) // 1000
 _ENTRY = struct.Struct("<HQQQ8s8s12s12s12s12s12s")
 _SPAN = struct.Struct("<QQQB")
 _SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-_NO_WRITES = re.compile(
-    r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|non local key)\b"
-)
-_AWAY = (
-    errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
-    errors.RedisClusterException, errors.TryAgainError, OSError, asyncio.IncompleteReadError,
-)  # fmt: skip
 _NO_HASH, _NO_ENTITY = bytes(8), bytes(12)
 
 _BITS = {part: 1 << i for i, part in enumerate(PARTS)}
@@ -158,27 +147,35 @@ class RedisState:
         self._url, self._clock = url, clock
         self._client: Any = None
         self._dialling = asyncio.Lock()
-        layout = LAYOUT_VERSION + (f"-{shards}" if shards > 1 else "")
+        self.layout = LAYOUT_VERSION + (f"-{shards}" if shards > 1 else "")
+        """In every key: the version, and the number of shards unless it is 1."""
         self._covered: dict[LogId, tuple[int, int]] = {}
         """What this process called of a log; a shard that had nothing to do in it stands somewhere in it."""
-        self._shards = [Shard(i, f"{{s{i:02d}}}:{layout}:") for i in range(shards)]
+        self._shards = [Shard(i, f"{{s{i:02d}}}:{self.layout}:") for i in range(shards)]
 
     @classmethod
     async def connect(cls, url: str, shards: int = 1) -> "RedisState":
         """Raises StateAway if it does not answer, StateError if it would evict what was counted."""
         state = cls(url, shards)
         try:
-            policies = await state._eviction_policies()
+            memory = await infos(await state.client(), "memory")
         except StateError:
             await state.close()
             raise
-        for policy in policies - {"noeviction"}:
+        for policy in {facts["maxmemory_policy"] for facts in memory.values()} - {"noeviction"}:
             await state.close()
             raise StateError(
                 f"Redis evicts by {policy!r}, which would silently lose history: "
                 "set maxmemory-policy to noeviction (redis-cli config set maxmemory-policy noeviction)"
             )
         return state
+
+    async def client(self) -> Any:
+        """Made at the first call: whether it is a cluster is the server's to say."""
+        async with self._dialling:
+            if self._client is None:
+                self._client = await dial(self._url)
+        return self._client
 
     async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
         packed = [Packed(entry) for entry in entries]
@@ -198,11 +195,11 @@ class RedisState:
     async def log_states(self, logs: Sequence[LogId]) -> list[LogState | None]:
         kinds = (_WHOLE,) if len(self._shards) == 1 else (_RING, _WINDOWS)
         places = [(shard, kind, log) for shard in self._shards for kind in kinds for log in logs]
-        client = await self._dial()
-        pipe = client.pipeline() if _is_cluster(client) else client.pipeline(transaction=False)
+        client = await self.client()
+        pipe = client.pipeline() if is_cluster(client) else client.pipeline(transaction=False)
         for shard, kind, log in places:
             pipe.hmget(shard.log_key(kind, log), "floor", "next")
-        answers = await _answer(pipe.execute())
+        answers = await answer(pipe.execute())
         found: dict[LogId, list[LogState | None]] = {log: [] for log in logs}
         for (shard, kind, log), (floor, next_) in zip(places, answers, strict=True):
             state = None if floor is None else LogState(int(floor), int(next_))
@@ -216,10 +213,17 @@ class RedisState:
         return [_least(states) for states in found.values()]
 
     async def claim(self, group: str) -> str:
-        client, key = await self._dial(), f"{self._shards[0].prefix}group"
-        await _answer(client.set(key, group, nx=True))
-        owner: bytes | None = await _answer(client.get(key))
-        return group if owner is None else owner.decode()
+        await answer((await self.client()).set(self.owner_key, group, nx=True))
+        return await self.owner() or group
+
+    @property
+    def owner_key(self) -> str:
+        return f"{self._shards[0].prefix}group"
+
+    async def owner(self) -> str | None:
+        """The group that claimed this state; None: nobody did."""
+        found: bytes | None = await answer((await self.client()).get(self.owner_key))
+        return None if found is None else found.decode(errors="replace")
 
     async def entities(self) -> AsyncIterator[tuple[str, bytes]]:
         """(kind, id) of every entity that is kept, in no order; those that come meanwhile may be missed."""
@@ -231,13 +235,8 @@ class RedisState:
 
     async def keys(self) -> AsyncIterator[bytes]:
         """Every key of this state."""
-        client = await self._dial()
-        layout = self._shards[0].prefix.partition(":")[2]
-        try:
-            async for key in client.scan_iter(match=f"{{s*}}:{layout}*", count=2000):
-                yield key
-        except _AWAY as error:
-            raise StateAway(f"Redis does not answer ({error})") from error
+        async for key in scan(await self.client(), f"{{s*}}:{self.layout}:*"):
+            yield key
 
     async def close(self) -> None:
         if self._client is not None:
@@ -285,26 +284,11 @@ class RedisState:
         return span.start
 
     async def _run(self, keys: list[str], args: list[Any]) -> Any:
-        client = await self._dial()
+        client = await self.client()
         try:
-            return await _answer(client.evalsha(_SHA, len(keys), *keys, *args))
-        except errors.NoScriptError:  # a new Redis, or a replica that took over
-            return await _answer(client.eval(SCRIPT, len(keys), *keys, *args))
-
-    async def _dial(self) -> Any:
-        """The client, made at the first call: whether it is a cluster is the server's to say."""
-        async with self._dialling:
-            if self._client is None:
-                self._client = await _client_of(self._url)
-        return self._client
-
-    async def _eviction_policies(self) -> set[str]:
-        client = await self._dial()
-        if not _is_cluster(client):
-            return {(await _answer(client.info("memory")))["maxmemory_policy"]}
-        await _answer(client.initialize())
-        asked = [client.info("memory", target_nodes=node) for node in client.get_primaries()]
-        return {(await _answer(answer))["maxmemory_policy"] for answer in asked}
+            return await answer(client.evalsha(_SHA, len(keys), *keys, *args))
+        except NoScript:  # a new Redis, or a replica that took over
+            return await answer(client.eval(SCRIPT, len(keys), *keys, *args))
 
 
 class _Work:
@@ -430,61 +414,3 @@ def _least(states: list[LogState | None]) -> LogState | None:
         return None
     known = [state or LogState(0, 0) for state in states]
     return LogState(min(s.floor for s in known), min(s.next for s in known))
-
-
-async def _client_of(url: str) -> Any:
-    """A client of the first node that answers, or of the cluster that it belongs to. Raises StateAway."""
-    urls, why = _addresses(url), ""
-    for address in urls:
-        client = aioredis.from_url(address, socket_timeout=10, socket_connect_timeout=3)
-        try:
-            info = await client.info("cluster")
-        except errors.AuthenticationError as error:
-            await client.aclose()
-            raise StateError(f"Redis refuses the name or password in VIGIA_REDIS_URL: {error}") from error
-        except _AWAY as error:
-            await client.aclose()
-            why = str(error)
-            continue
-        if not info.get("cluster_enabled"):
-            return client
-        await client.aclose()
-        return _cluster(urls, client.connection_pool.connection_kwargs)
-    raise StateAway(f"Redis does not answer ({why}): run `vigia up`, or set VIGIA_REDIS_URL")
-
-
-def _addresses(url: str) -> list[str]:
-    """`redis://a:1,b:2/0` names several nodes of one cluster; any that answers tells of the others."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "unix":
-        return [url]
-    hosts, slash, path = rest.partition("/")
-    login, at, hosts = hosts.rpartition("@")
-    return [f"{scheme}://{login}{at}{host}{slash}{path}" for host in hosts.split(",")]
-
-
-def _cluster(urls: list[str], options: dict[str, Any]) -> Any:
-    nodes = [aioredis.connection.parse_url(url) for url in urls]
-    known = [ClusterNode(node["host"], node.get("port", 6379)) for node in nodes]
-    kept = {name: options[name] for name in ("username", "password") if options.get(name)}
-    secure = urls[0].startswith("rediss")
-    return RedisCluster(startup_nodes=known, ssl=secure, socket_timeout=10, socket_connect_timeout=3, **kept)
-
-
-def _is_cluster(client: Any) -> bool:
-    return isinstance(client, RedisCluster)
-
-
-async def _answer(awaitable: Any) -> Any:
-    """The one place where Redis's errors become ours: away (call again) or wrong (say what to do)."""
-    try:
-        return await awaitable
-    except errors.NoScriptError:
-        raise
-    except _AWAY as error:
-        raise StateAway(f"Redis does not answer ({error}): run `vigia up`, or set VIGIA_REDIS_URL") from error
-    except (errors.OutOfMemoryError, errors.ReadOnlyError, errors.ResponseError) as error:
-        # A script's own error wraps the code that it met: "Error running script …: -OOM command not allowed".
-        if isinstance(error, errors.OutOfMemoryError | errors.ReadOnlyError) or _NO_WRITES.search(str(error)):
-            raise StateAway(f"Redis takes no writes now: {error}") from error
-        raise StateError(f"Redis refused the call: {error}") from error

@@ -13,7 +13,7 @@ from features.state import LogId
 from models.extras import train_extra
 from stream.audit.inputs import Inputs
 from stream.audit.replay import Read, Replay, read
-from stream.audit.store import Count, erase, is_empty, owner_of, refuse_another
+from stream.audit.store import Count, erase, is_empty, refuse_another
 
 if TYPE_CHECKING:
     from features.files import History
@@ -29,7 +29,7 @@ async def make_room(state: RedisState, group: str, flush: bool, on_count: Count 
     Another group's state stays as it is. The claim comes first and outlives the deletion, so that no other
     group can take the state meanwhile.
     """
-    refuse_another(await owner_of(state), group)
+    refuse_another(await state.owner(), group)
     if not flush and not await is_empty(state):
         raise VigiaError("the state is not empty: give --flush to delete it first (no other key is touched)")
     refuse_another(await state.claim(group), group)

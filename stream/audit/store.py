@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from features.errors import VigiaError
+from features.redis_client import answer, infos, scan
 from features.redis_plan import KINDS
-from features.redis_state import _AWAY, RedisState, _answer, _is_cluster
-from features.state import LogId, StateAway
+from features.redis_state import RedisState
+from features.state import LogId
 
-_SCAN, _ERASE = 2000, 1000
+_ERASE = 1000
 _LAYOUT = re.compile(r"[0-9a-f]{8}(-[0-9]+)?")
 """A version, and a number of shards that is not 1."""
 
@@ -33,20 +34,17 @@ class Inventory:
 
 async def inventory(state: RedisState, on_count: Count = lambda _: None) -> Inventory:
     """By one SCAN of all keys; what comes or goes meanwhile may be missed. Raises StateAway."""
-    client, mine, found, n = await state._dial(), _layout(state), Inventory(), 0
-    try:
-        async for key in client.scan_iter(match="{s*}:*", count=_SCAN):
-            _, _, rest = key.partition(b":")
-            layout, _, name = rest.partition(b":")
-            if layout != mine:
-                found.others[layout.decode(errors="replace")] += 1
-            else:
-                _note(found, name)
-            n += 1
-            if n % 10_000 == 0:
-                on_count(n)
-    except _AWAY as error:
-        raise StateAway(f"Redis does not answer ({error})") from error
+    mine, found, n = state.layout.encode(), Inventory(), 0
+    async for key in scan(await state.client(), "{s*}:*"):
+        _, _, rest = key.partition(b":")
+        layout, _, name = rest.partition(b":")
+        if layout != mine:
+            found.others[layout.decode(errors="replace")] += 1
+        else:
+            _note(found, name)
+        n += 1
+        if n % 10_000 == 0:
+            on_count(n)
     on_count(n)
     return found
 
@@ -80,13 +78,13 @@ def excuses(
 
 async def require_state(state: RedisState, group: str) -> None:
     """Raises VigiaError unless there is a state of the group; says of which layout the keys are instead."""
-    owner = await owner_of(state)
+    owner = await state.owner()
     refuse_another(owner, group)
     if owner and await some_ids(state, 1):
         return
     found = await inventory(state)
     if others := {name: n for name, n in found.others.items() if _LAYOUT.fullmatch(name)}:
-        raise VigiaError(_elsewhere(_layout(state).decode(), others))
+        raise VigiaError(_elsewhere(state.layout, others))
     if owner is None and (found.entities or found.logs):
         raise VigiaError(
             f"this Redis holds a state that no group has claimed: start a worker of group {group!r}, or make "
@@ -124,13 +122,6 @@ async def some_ids(state: RedisState, n: int) -> frozenset[bytes]:
     return frozenset(ids)
 
 
-async def owner_of(state: RedisState) -> str | None:
-    """Whose state this is; None: nobody claimed it. It never claims it itself. Raises StateAway."""
-    client = await state._dial()
-    owner: bytes | None = await _answer(client.get(_owner_key(state)))
-    return None if owner is None else owner.decode(errors="replace")
-
-
 def refuse_another(owner: str | None, group: str) -> None:
     """Raises VigiaError if the state is another group's."""
     if owner not in (None, group):
@@ -142,7 +133,7 @@ def refuse_another(owner: str | None, group: str) -> None:
 
 async def is_empty(state: RedisState) -> bool:
     """Whether it holds nothing but, perhaps, whose it is."""
-    claim = _owner_key(state)
+    claim = state.owner_key.encode()
     async for key in state.keys():
         if key != claim:
             return False
@@ -151,7 +142,7 @@ async def is_empty(state: RedisState) -> bool:
 
 async def erase(state: RedisState, on_count: Count = lambda _: None) -> int:
     """UNLINK every key of this state but whose it is, and no other; how many they were. Raises StateAway."""
-    client, claim, waiting, n = await state._dial(), _owner_key(state), [], 0
+    client, claim, waiting, n = await state.client(), state.owner_key.encode(), [], 0
     async for key in state.keys():
         if key != claim:
             waiting.append(key)
@@ -163,19 +154,13 @@ async def erase(state: RedisState, on_count: Count = lambda _: None) -> int:
 
 
 async def _unlink(client: Any, keys: list[bytes]) -> int:
-    return int(await _answer(client.unlink(*keys)))
+    return int(await answer(client.unlink(*keys)))
 
 
 async def persistence(state: RedisState) -> dict[str, dict[str, Any]]:
     """INFO persistence of each primary by its address, as far as it says what a restart would bring back."""
-    client = await state._dial()
-    if not _is_cluster(client):
-        return {"redis": _facts(await _answer(client.info("persistence")))}
-    await _answer(client.initialize())
-    return {
-        node.name: _facts(await _answer(client.info("persistence", target_nodes=node)))
-        for node in client.get_primaries()
-    }
+    found = await infos(await state.client(), "persistence")
+    return {name: _facts(facts) for name, facts in found.items()}
 
 
 def _facts(info: dict[str, Any]) -> dict[str, Any]:
@@ -186,12 +171,3 @@ def _facts(info: dict[str, Any]) -> dict[str, Any]:
         "rdb_last_save_ok": info["rdb_last_bgsave_status"] == "ok",
         "changes_since_rdb": int(info["rdb_changes_since_last_save"]),
     }
-
-
-def _layout(state: RedisState) -> bytes:
-    return state._shards[0].prefix.split(":")[1].encode()
-
-
-def _owner_key(state: RedisState) -> bytes:
-    """What `RedisState.claim` sets."""
-    return f"{state._shards[0].prefix}group".encode()

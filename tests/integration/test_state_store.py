@@ -110,7 +110,7 @@ def test_redis_goes_away_while_its_keys_are_counted(
 
     async def count(state: RedisState) -> NoReturn:
         with monkeypatch.context() as patch:
-            patch.setattr(RedisState, "_dial", dial)
+            patch.setattr(RedisState, "client", dial)
             await inventory(state)
         raise AssertionError
 

@@ -1,0 +1,103 @@
+"""The one place that names the Redis client: dialling one server or a cluster, errors in our words."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import redis.asyncio as aioredis
+import redis.exceptions as errors
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+
+from features.state import StateAway, StateError
+
+_SCAN = 2000
+"""Keys that one SCAN looks at."""
+
+NoScript = errors.NoScriptError
+"""The server does not have the script: a new Redis, or a replica that took over. `answer` lets it through."""
+
+_NO_WRITES = re.compile(
+    r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|non local key)\b"
+)
+_AWAY = (
+    errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
+    errors.RedisClusterException, errors.TryAgainError, OSError, asyncio.IncompleteReadError,
+)  # fmt: skip
+
+
+async def dial(url: str) -> Any:
+    """A client of the first node that answers, or of the cluster that it belongs to. Raises StateAway."""
+    urls, why = _addresses(url), ""
+    for address in urls:
+        client = aioredis.from_url(address, socket_timeout=10, socket_connect_timeout=3)
+        try:
+            info = await client.info("cluster")
+        except errors.AuthenticationError as error:
+            await client.aclose()
+            raise StateError(f"Redis refuses the name or password in VIGIA_REDIS_URL: {error}") from error
+        except _AWAY as error:
+            await client.aclose()
+            why = str(error)
+            continue
+        if not info.get("cluster_enabled"):
+            return client
+        await client.aclose()
+        return _cluster(urls, client.connection_pool.connection_kwargs)
+    raise StateAway(f"Redis does not answer ({why}): run `vigia up`, or set VIGIA_REDIS_URL")
+
+
+def _addresses(url: str) -> list[str]:
+    """`redis://a:1,b:2/0` names several nodes of one cluster; any that answers tells of the others."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "unix":
+        return [url]
+    hosts, slash, path = rest.partition("/")
+    login, at, hosts = hosts.rpartition("@")
+    return [f"{scheme}://{login}{at}{host}{slash}{path}" for host in hosts.split(",")]
+
+
+def _cluster(urls: list[str], options: dict[str, Any]) -> Any:
+    nodes = [aioredis.connection.parse_url(url) for url in urls]
+    known = [ClusterNode(node["host"], node.get("port", 6379)) for node in nodes]
+    kept = {name: options[name] for name in ("username", "password") if options.get(name)}
+    secure = urls[0].startswith("rediss")
+    return RedisCluster(startup_nodes=known, ssl=secure, socket_timeout=10, socket_connect_timeout=3, **kept)
+
+
+def is_cluster(client: Any) -> bool:
+    return isinstance(client, RedisCluster)
+
+
+async def answer(awaitable: Any) -> Any:
+    """The one place where Redis's errors become ours: away (call again) or wrong (say what to do)."""
+    try:
+        return await awaitable
+    except errors.NoScriptError:
+        raise
+    except _AWAY as error:
+        raise StateAway(f"Redis does not answer ({error}): run `vigia up`, or set VIGIA_REDIS_URL") from error
+    except (errors.OutOfMemoryError, errors.ReadOnlyError, errors.ResponseError) as error:
+        # A script's own error wraps the code that it met: "Error running script …: -OOM command not allowed".
+        if isinstance(error, errors.OutOfMemoryError | errors.ReadOnlyError) or _NO_WRITES.search(str(error)):
+            raise StateAway(f"Redis takes no writes now: {error}") from error
+        raise StateError(f"Redis refused the call: {error}") from error
+
+
+async def infos(client: Any, section: str) -> dict[str, dict[str, Any]]:
+    """INFO of each primary, by its address; `redis` for one server. Raises StateAway, StateError."""
+    if not is_cluster(client):
+        return {"redis": await answer(client.info(section))}
+    await answer(client.initialize())
+    return {
+        node.name: await answer(client.info(section, target_nodes=node)) for node in client.get_primaries()
+    }
+
+
+async def scan(client: Any, match: str) -> AsyncIterator[bytes]:
+    """Every key that matches; those that come or go meanwhile may be missed. Raises StateAway."""
+    try:
+        async for key in client.scan_iter(match=match, count=_SCAN):
+            yield key
+    except _AWAY as error:
+        raise StateAway(f"Redis does not answer ({error})") from error
