@@ -373,7 +373,7 @@ def _piece(i: int, level: Plan, after: str, form: str) -> Iterator[str]:
 
 
 def _piece_names(i: int, level: Plan, form: str) -> list[str]:
-    """The locals that hold a level's new value in parts: tiles, maxima, bins, each the old ones and the last."""
+    """The locals that hold a level anew: its tiles, maxima, bins, of each the old ones and the last."""
     return _names(f"s{i}_", 2 * (1 + bool(level[f"{form}_max"]) + bool(level["bins"])))
 
 
