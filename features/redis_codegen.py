@@ -174,7 +174,7 @@ def _recent(view: Plan) -> Iterator[str]:
 def _reports(view: Plan, kind: Plan) -> Iterator[str]:
     if not view["reports"]:
         return
-    outs = ",".join(f"o{slot['at']}" for slot in view["reports"])
+    outs = ",".join(f"o{at}" for at in view["reports"]["places"])
     at = head_size(len(kind["levels"])) - TAIL_SIZE + REPORT_AT + 1
     yield "if nr > 0 then"
     yield f"local M = su('<I6', v, {at})"

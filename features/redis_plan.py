@@ -158,6 +158,16 @@ def _window_plan(view: str, window: Window, delayed: bool, night: bool) -> Plan 
     return {"tiles": window.length // grain, "shift": shift, "since": since, "day": day, **places}
 
 
+def _report_plan(opened: list[Plan], confirmed: list[Plan]) -> Plan | None:
+    """`places`: the slots in the order of the answer; by status {length, place in it}, the longest first."""
+    places = [slot["at"] for slot in opened + confirmed]
+    lists = {
+        status: sorted(([slot["length"], places.index(slot["at"]) + 1] for slot in slots), reverse=True)
+        for status, slots in (("open", opened), ("confirmed", confirmed))
+    }
+    return {"places": places, **lists} if places else None
+
+
 def _view_plan(view: str) -> Plan:
     kind = KEPT_AS.get(view, view)
     # The script leans on this order: of one shift the windows grow, and those of the present come first.
@@ -191,10 +201,7 @@ def _view_plan(view: str) -> Plan:
         "distinct": lengths["distinct"] or None,
         "same": lengths["same"] or None,
         "under": lengths["under"] or None,
-        "reports": [
-            {**plan, "open": stat == "open"} for stat in ("open", "confirmed") for plan in lengths[stat]
-        ]
-        or None,
+        "reports": _report_plan(lengths["open"], lengths["confirmed"]),
     }
 
 
@@ -204,6 +211,7 @@ def _part_plan(part: str) -> Plan:
     other = _IDS["payee"] if part in ("payer", "payee_key") else _IDS["payer"]
     applied = [view for view in VIEWS[part] if view not in KEPT_AS]
     return {
+        "number": PARTS.index(part) + 1,
         "views": [ENTITIES.index(view) + 1 for view in VIEWS[part]],
         "applied": [ENTITIES.index(view) + 1 for view in applied],
         "labelled": ENTITIES.index(part) + 1,

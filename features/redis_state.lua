@@ -30,6 +30,7 @@ local NARROW_COUNT, NARROW_SUM, NARROW_SQUARES = 2 ^ 16, 2 ^ 32 - BIAS, 2 ^ 40
 local CP, CP_SIZE = '<I6I6', 12 -- last time, counterparty
 local REPORT, REPORT_SIZE = '<c8I6I6I6', 26 -- transaction, first OPEN, first CONFIRMED, last final
 local RECENT, RECENT_SIZE = '<I6I5', 11 -- time, amount
+local NEWEST_AT, REPORTS_AT = 2, 15 -- in the head: the newest time, and behind what the number of reports is
 local RING_HEAD, RING_ID, RING_ENTRY = 6, 8, 16 -- newest time; then each: hash of id, hash of content
 local ENTRY, ENTRY_SIZE = '<I1I1I2I8I8I8c8c8c12c12c12c12c12', 104
 local HOUR = 3600000
@@ -122,16 +123,24 @@ local function newcomers(v, t, newest, kind, form, fine_at, fine_n, coarse_at, c
   return bits_in(band(a, bnot(bor(a1, a2)))) + bits_in(band(b, bnot(bor(b1, b2))))
 end
 
--- For each of `slots`, the number of standing reports between from and to that became so in its window.
+-- For each slot, the number of standing reports between from and to that became so in its window. `slots`
+-- are lists of {length, slot's number} for opened and confirmed, the longest first.
 local function reported(v, from, to, newest, t, slots)
-  local kept, counts = newest - RETENTION, {}
-  for i = 1, #slots do counts[i] = 0 end
+  local kept, counts, by_open, by_confirmed = newest - RETENTION, {}, slots.open, slots.confirmed
+  for i = 1, #by_open + #by_confirmed do counts[i] = 0 end
   for at = from + 1, to, REPORT_SIZE do
     local _, opened, confirmed, final = su(REPORT, v, at)
     if final == 0 or final <= kept then
-      for i, slot in ipairs(slots) do
-        local x = slot.open and opened or confirmed
-        if x > 0 and x > kept and x > t - slot.length and x <= t then counts[i] = counts[i] + 1 end
+      for k = 1, 2 do
+        local x, list = opened, by_open
+        if k == 2 then x, list = confirmed, by_confirmed end
+        if x > 0 and x > kept and x <= t then
+          for i = 1, #list do
+            local slot = list[i]
+            if x <= t - slot[1] then break end
+            counts[slot[2]] = counts[slot[2]] + 1
+          end
+        end
       end
     end
   end
@@ -147,7 +156,8 @@ local function like_amounts(v, base, n, newest, after, t, amount)
     if time <= after then break end
     if time <= t then
       if x == amount then same = same + 1 end
-      for _, limit in ipairs(JUST_UNDER) do
+      for k = 1, #JUST_UNDER do
+        local limit = JUST_UNDER[k]
         if x >= limit[1] and x <= limit[2] then under = under + 1 end
       end
     end
@@ -390,12 +400,24 @@ local function add_slowly(kind, v, t, amount, ql, qh, cp, night)
   return packed(kind, e)
 end
 
--- The value with a report told of the entity; v is '' for one that was never seen.
+-- Where the reports of a value begin and end.
+local function reports_in(kind, v)
+  local h, at = { su(kind.head, v) }, kind.head_size
+  local form = h[1] == 1 and 'wide' or 'narrow'
+  for i, level in ipairs(kind.levels) do
+    at = at + h[10 + i] * (level[form .. '_width'] + level[form .. '_max'] + level.bins)
+  end
+  at = at + h[4] * CP_SIZE
+  return at, at + h[6] * REPORT_SIZE
+end
+
+-- The value with a report told of the entity; v is false for one that was never seen.
 local function labelled(kind, v, transaction, at, status)
-  local e = v and open_entity(kind, v) or blank(kind)
-  if at > e.M then e.M = at end
-  local kept = max(e.N, e.M) - RETENTION
-  local reports = standing_reports(e.reports, 0, #e.reports, max(e.N, e.M))
+  v = v or packed(kind, blank(kind))
+  local from, to = reports_in(kind, v)
+  local newest_report = max(at, (su('<I6', v, kind.head_size - 5)))
+  local newest = max(newest_report, (su('<I6', v, NEWEST_AT)))
+  local kept, reports = newest - RETENTION, standing_reports(v, from, to, newest)
   if at > kept then
     local opened, confirmed, final = 0, 0, 0
     local p = find_record(reports, transaction, REPORT_SIZE, 0, 0)
@@ -409,8 +431,8 @@ local function labelled(kind, v, transaction, at, status)
     elseif at > final then final = at end
     reports = reports .. sp(REPORT, transaction, opened, confirmed, final)
   end
-  e.reports = reports
-  return packed(kind, e)
+  return sub(v, 1, REPORTS_AT) .. sp('<I4', #reports / REPORT_SIZE) .. sub(v, REPORTS_AT + 5, kind.head_size - 6)
+    .. sp('<I6', newest_report) .. sub(v, kind.head_size + 1, from) .. reports .. sub(v, to + 1)
 end
 
 -- (what redis_codegen.py writes)
@@ -422,17 +444,14 @@ for _, part in ipairs(PARTS) do
 end
 
 -- Values of this call by key, false for none; each is fetched once and written once, however often it
--- occurs. `keys` are one event's, by view.
+-- occurs.
 local values, touched, is_touched = {}, {}, {}
 local rings, touched_rings = {}, {}
 for _, view in ipairs(VIEWS) do view.prefix = ARGV[1] .. KINDS[view.kind].name .. ':' end
 
-local function value_of(key)
-  local v = values[key]
-  if v == nil then
-    v = redis.call('GET', key)
-    values[key] = v
-  end
+local function fetch(key)
+  local v = redis.call('GET', key)
+  values[key] = v
   return v
 end
 
@@ -475,54 +494,72 @@ local function ask_ring(payer, t, id, content, replay)
   return APPLIED
 end
 
--- Read the parts of `mask`, all of them before any is applied. Rows are appended to `rows`, one string a part.
-local function read_parts(mask, t, amount, ids, rows)
-  for k = 1, #PARTS do
-    if band(mask, PART_BITS[k]) ~= 0 then
-      local part, row = PARTS[k], ''
-      local other = sub(ids[part.other], 1, 6)
-      for i = 1, #part.views do
-        local view = VIEWS[part.views[i]]
-        local v = value_of(view.prefix .. ids[view.id])
-        row = row .. (v and READ[view.number][byte(v) + 1](v, t, amount, other) or NONE[view.number])
-      end
-      rows[k] = row
+local chosen = {}
+
+-- The parts of `mask`, as a list.
+local function parts_of(mask)
+  local parts = chosen[mask]
+  if not parts then
+    parts = {}
+    for k = 1, #PARTS do
+      if band(mask, PART_BITS[k]) ~= 0 then parts[#parts + 1] = PARTS[k] end
     end
+    chosen[mask] = parts
+  end
+  return parts
+end
+
+local keys = {} -- of the event at hand, by view
+
+-- Read the parts of `mask`, all of them before any is applied. Rows are put into `rows`, one string a part.
+local function read_parts(mask, t, amount, ids, rows)
+  local parts = parts_of(mask)
+  for k = 1, #parts do
+    local part, row = parts[k], ''
+    local views, other = part.views, sub(ids[part.other], 1, 6)
+    for i = 1, #views do
+      local number = views[i]
+      local view = VIEWS[number]
+      local key = view.prefix .. ids[view.id]
+      local v = values[key]
+      if v == nil then v = fetch(key) end
+      keys[number] = key
+      row = row .. (v and READ[number][byte(v) + 1](v, t, amount, other) or NONE[number])
+    end
+    rows[part.number] = row
   end
 end
 
+-- Apply to the parts of `mask`, which were read.
 local function apply_parts(mask, t, amount, ids)
   local reais = floor((amount + 50) / 100)
-  local square = math.min(reais * reais, EXACT_MAX)
+  local square = least(reais * reais, EXACT_MAX)
   local qh = floor(square / WIDE)
   local ql = square - qh * WIDE
   local hour = floor((t + LOCAL_OFFSET) / HOUR) % 24
   local night = (hour >= NIGHT_FROM or hour < NIGHT_TO) and 1 or 0
-  for k = 1, #PARTS do
-    if band(mask, PART_BITS[k]) ~= 0 then
-      local part = PARTS[k]
-      local cp = sub(ids[part.other], 1, 6)
-      for i = 1, #part.applied do
-        local view = VIEWS[part.applied[i]]
-        local key = view.prefix .. ids[view.id]
-        local v = value_of(key)
-        if v then
-          keep(key, ADD[view.kind][byte(v) + 1](v, t, amount, ql, qh, cp, night))
-        else
-          keep(key, BEGIN[view.kind](t, amount, ql, qh, cp, night))
-        end
+  local parts = parts_of(mask)
+  for k = 1, #parts do
+    local applied, cp = parts[k].applied, sub(ids[parts[k].other], 1, 6)
+    for i = 1, #applied do
+      local key, kind = keys[applied[i]], VIEWS[applied[i]].kind
+      local v = values[key]
+      if v then
+        keep(key, ADD[kind][byte(v) + 1](v, t, amount, ql, qh, cp, night))
+      else
+        keep(key, BEGIN[kind](t, amount, ql, qh, cp, night))
       end
     end
   end
 end
 
 local function label_parts(mask, t, status, transaction, ids)
-  for k = 1, #PARTS do
-    if band(mask, PART_BITS[k]) ~= 0 then
-      local view = VIEWS[PARTS[k].labelled]
-      local key = view.prefix .. ids[view.id]
-      keep(key, labelled(KINDS[view.kind], value_of(key), transaction, t, status))
-    end
+  for _, part in ipairs(parts_of(mask)) do
+    local view = VIEWS[part.labelled]
+    local key = view.prefix .. ids[view.id]
+    local v = values[key]
+    if v == nil then v = fetch(key) end
+    keep(key, labelled(KINDS[view.kind], v, transaction, t, status))
   end
 end
 
@@ -611,11 +648,12 @@ for from = 1, #ARGV[3], ENTRY_SIZE do
       mine = number
     end
     if span and not span.healing then
-      local kept, stored = 0, {}
+      local kept, log = 0, span.log
       for k = 1, #PARTS do
-        if rows[k] then kept, stored[#stored + 1] = kept + PART_BITS[k], rows[k] end
+        if rows[k] then kept = kept + PART_BITS[k] end
       end
-      span.log[#span.log + 1] = sp('<I8I1I1I8', offset, status, kept, mine) .. table.concat(stored)
+      log[#log + 1] = sp('<I8I1I1I8', offset, status, kept, mine)
+      for k = 1, #PARTS do log[#log + 1] = rows[k] end
     end
     if mask == ASK_RING and status ~= APPLIED then
       span.over = span.over or {}
