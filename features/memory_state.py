@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
-from features.catalog import SLOTS
+from features.catalog import ENTITIES, SLOTS
 from features.state import (
     BINS,
     COUNTERPARTY_CAP,
@@ -341,13 +341,17 @@ class MemoryState:
         return Status.APPLIED, row
 
     def _row(self, t: Transaction) -> list[float]:
-        return [self._read(slot, t) for slot in SLOTS]
+        views = {entity: self._view(entity, t) for entity in ENTITIES}
+        return [_answer(slot, t, views[slot.entity]) for slot in SLOTS]
 
     def _read(self, slot: Slot, t: Transaction) -> float:
-        if not names_part(_PART_OF[slot.entity], t):
-            return UNKNOWN
-        history = self._history(slot.entity, t) or EntityHistory()
-        return _READ[slot.stat](history, Ask(slot, t.occurred_at, t.amount, _counterparty(slot.entity, t)))
+        return _answer(slot, t, self._view(slot.entity, t))
+
+    def _view(self, entity: str, t: Transaction) -> "View | None":
+        """None of what the event does not name."""
+        if not names_part(_PART_OF[entity], t):
+            return None
+        return View(self._history(entity, t) or EntityHistory(), _counterparty(entity, t))
 
     def _label(self, report: FraudReport) -> None:
         for entity in PARTS:
@@ -363,6 +367,19 @@ class MemoryState:
         if self._only is not None and key not in self._only:
             return None
         return self.entities.setdefault((KEPT_AS.get(entity, entity), key), EntityHistory())
+
+
+class View(NamedTuple):
+    """What an event reads of an entity: its history, and who the event's other account is."""
+
+    history: EntityHistory
+    other: int
+
+
+def _answer(slot: Slot, t: Transaction, view: View | None) -> float:
+    if view is None:
+        return UNKNOWN
+    return _READ[slot.stat](view.history, Ask(slot, t.occurred_at, t.amount, view.other))
 
 
 def _counterparty(entity: str, t: Transaction) -> int:

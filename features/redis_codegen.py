@@ -42,8 +42,8 @@ def functions(kinds: Sequence[Plan], views: Sequence[Plan]) -> str:
     return "\n".join(
         [
             _table("READ", [_table_of(pair) for pair in readers]),
-            _table("ADD", [_table_of(pair) for pair in adders]),
             _table("BEGIN", begins),
+            _table("ADD", [_table_of(pair) for pair in adders]),
             _table("NONE", [_none(view) for view in views]),
         ]
     )
@@ -283,6 +283,10 @@ def _adder(kind: Plan, form: str) -> str:
     lines = [
         "function(v, t, amount, ql, qh, cp, night)",
         f"local _,N,F,nc,nx,nr,C,SL,QL,D,{','.join(_names('n', n))},SH,QH,PN,PF,M = su('{kind['head']}', v)",
+        "if t > N + RETENTION and N > 0 and nr == 0 then",
+        f"local fresh = BEGIN[{kind['number']}](t, amount, ql, qh, cp, night)",
+        f"return reborn(KINDS[{kind['number']}], fresh, N, F, M)",
+        "end",
         f"if t - t % {grain} < N - N % {grain} or N == 0 or t > N + RETENTION",
         "or PN > 0 and t - PN <= RETENTION",
         *_outgrown(kind, form),

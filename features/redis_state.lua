@@ -400,6 +400,12 @@ local function add_slowly(kind, v, t, amount, ql, qh, cp, night)
   return packed(kind, e)
 end
 
+-- `v`, made of a new life's first payment, with the ends of the life before and its newest report.
+local function reborn(kind, v, newest, first, newest_report)
+  return sub(v, 1, kind.head_size - 18) .. sp('<I6I6I6', newest, first, newest_report)
+    .. sub(v, kind.head_size + 1)
+end
+
 -- Where the reports of a value begin and end.
 local function reports_in(kind, v)
   local h, at = { su(kind.head, v) }, kind.head_size
@@ -482,11 +488,14 @@ local function ask_ring(payer, t, id, content, replay)
     if sub(ring.value, at + 1, at + 8) ~= content then return REUSED end
     return replay and REPLAYED or REPEAT
   end
-  local newest, ids = 0, ''
-  if ring.value ~= '' then newest, ids = su('<I6', ring.value), sub(ring.value, RING_HEAD + 1) end
-  if newest > 0 and t - newest > RETENTION then ids = '' end -- the payer reads as never seen
-  ids = sub(ids, -(RING_SIZE - 1) * RING_ENTRY) .. id .. content
-  ring.value = sp('<I6', max(newest, t)) .. ids
+  local newest, from = 0, RING_HEAD + 1
+  if ring.value ~= '' then newest = su('<I6', ring.value) end
+  if newest > 0 and t - newest > RETENTION then -- the payer reads as never seen
+    from = #ring.value + 1
+  elseif #ring.value == RING_HEAD + RING_SIZE * RING_ENTRY then
+    from = from + RING_ENTRY
+  end
+  ring.value = sp('<I6', max(newest, t)) .. sub(ring.value, from) .. id .. content
   if not ring.touched then
     ring.touched = true
     touched_rings[#touched_rings + 1] = ring
