@@ -21,7 +21,7 @@
 
 local sp, su = struct.pack, struct.unpack
 local sub, find, rep, floor, max, byte = string.sub, string.find, string.rep, math.floor, math.max, string.byte
-local bor, band, lshift, bnot = bit.bor, bit.band, bit.lshift, bit.bnot
+local bor, band, bnot = bit.bor, bit.band, bit.bnot
 local least = math.min
 local WIDE = 2 ^ 48 -- totals are pairs (low 48 bits, the rest): exact where a double alone would round
 local BIAS = 2 ^ 24 -- added to each stored maximum: see `largest`
@@ -356,7 +356,7 @@ local function advance(kind, e, t)
   return e
 end
 
-local function add_to_tile(kind, tile, amount, ql, qh)
+local function add_to_tile(tile, amount, ql, qh)
   tile.c = tile.c + 1
   tile.sl, tile.sh = carry(tile.sl + amount, tile.sh)
   tile.ql, tile.qh = carry(tile.ql + ql, tile.qh + qh)
@@ -375,7 +375,7 @@ local function add_to_level(level, tiles, e, total, t, amount, ql, qh, cp)
     table.insert(tiles, p, mine)
   end
   if index > kept then mine.max, mine.bins = max(mine.max or 0, amount), mine.bins and marked(mine.bins, 1, cp) end
-  for later = p + 1, #tiles do add_to_tile(level, tiles[later], amount, ql, qh) end
+  for later = p + 1, #tiles do add_to_tile(tiles[later], amount, ql, qh) end
   while tiles[1] and tiles[1].index <= kept do table.remove(tiles, 1) end
 end
 
