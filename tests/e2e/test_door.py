@@ -118,9 +118,7 @@ def test_doors_know_each_others_answers_and_their_own_after_a_restart(
     assert len(decided(shared, "both")) == len(decided(shared, "doors")) == 1
 
 
-def test_an_order_from_the_topic_is_known_too(
-    shared: World, door: DoorProcess, eventually: Eventually
-) -> None:
+def test_one_from_the_topic_is_known_too(shared: World, door: DoorProcess, eventually: Eventually) -> None:
     body = json.dumps(order("published")).encode()
     shared.publish([("transactions", b"a-1", body)])
     eventually(lambda: decided(shared, "published") != [], "it is decided")
