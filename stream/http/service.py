@@ -43,16 +43,13 @@ class DoorService:
         self._history = History(settings, ours)
         self._loop, self._fatal = loop, False
         self._producer = OrderProducer(
-            settings, loop, self.door.delivered, self.door.undelivered, self._on_error
+            settings, loop, self.door.delivered, self.door.undelivered, self._on_producer_error
         )
-        self._tail = Tail(settings, ours, loop, self.door.take, self._on_error)
+        self._tail = Tail(settings, ours, loop, self.door.take, self._on_tail_error)
         self._topics: Topics = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        for name in ("kafka", "redis", "index"):
-            self.health.waiting(name, "not looked at yet")
-        self.health.start()
         looks = ((self._watch_kafka, _LOOK_SECONDS), (self._watch_redis, _PING_SECONDS))
         self._tasks = [asyncio.create_task(_again(look, seconds)) for look, seconds in looks]
         self._tasks.append(asyncio.create_task(_again(self._sweep, _SWEEP_SECONDS)))
@@ -123,20 +120,28 @@ class DoorService:
         self._topics = topics
 
     async def _begin(self, topics: Topics) -> None:
-        self.health.waiting("index", "the outcomes of the last 15 minutes are being read")
+        if self.health.started:
+            self.health.waiting("index", "the outcomes of the last 15 minutes are being read")
         self._producer.topic_id = self._history.topic_id = topics[TRANSACTIONS].topic_id
         began = time.monotonic()
         ends = await self._history.load(int(time.time() * 1000) - KEEP_MS, self.door.take)
         self._tail.assign(ends)
         self.health.answered("index")
+        await self._watch_redis()
+        self.health.start()
         log.info("the index is loaded", extra={"fields": {"seconds": round(time.monotonic() - began, 2)}})
 
-    def _on_error(self, error: KafkaError) -> None:
-        """Called in librdkafka's threads."""
+    # Called in the clients' threads.
+
+    def _on_producer_error(self, error: KafkaError) -> None:
+        # Only what is fatal: a connection that idles is closed, and that is not an absent broker.
         if error.fatal():
             log.critical("the producer cannot go on: %s", error.str())
             self._fatal = True
-        if error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._loop.call_soon_threadsafe(self.health.waiting, "producer", error.str())
+
+    def _on_tail_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._loop.call_soon_threadsafe(self.health.waiting, "kafka", error.str())
 
 
