@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,16 +25,14 @@ _FRESH = {"Cache-Control": "no-store"}
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
-def make_app(make_service: Callable[[], DoorService], deadline: float) -> FastAPI:
-    """The application; the service is made and started with it, on its event loop."""
-    services: list[DoorService] = []
+def make_app(service: DoorService, deadline: float) -> FastAPI:
+    """The application; it starts the service and stops it."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        services.append(make_service())
-        services[0].start()
+        service.start()
         yield
-        await services[0].stop()
+        await service.stop()
 
     app = FastAPI(
         title=TITLE, version="1", description=DESCRIPTION, lifespan=lifespan,
@@ -50,17 +48,17 @@ def make_app(make_service: Callable[[], DoorService], deadline: float) -> FastAP
     )
     async def decide(request: Request) -> Response:
         body = await read_order(request, deadline)
-        decision = await services[0].door.decide(body, traceparent(request))
+        decision = await service.door.decide(body, traceparent(request))
         return Response(decision, headers=_FRESH, media_type="application/json")
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
-        alive = services[0].alive
+        alive = service.alive
         return _json(200 if alive else 503, {"alive": alive})
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        health = services[0].health
+        health = service.health
         return _json(200 if health.ready else 503, health.report())
 
     @app.get("/metrics", include_in_schema=False)

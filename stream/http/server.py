@@ -5,6 +5,7 @@ import socket
 from types import FrameType
 
 import uvicorn
+import uvloop
 
 from features.errors import BadInput
 from stream.http.app import make_app
@@ -31,10 +32,14 @@ def run_door(settings: Settings) -> None:
     """
     configure_logging()
     listener = _listen(settings.api_host, settings.api_port)
+    uvloop.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    service = DoorService(settings)
     config = uvicorn.Config(
-        make_app(lambda: DoorService(settings), settings.decision_deadline),
+        make_app(service, settings.decision_deadline),
         http="httptools",
-        loop="uvloop",
         lifespan="on",
         log_config=None,
         log_level="warning",
@@ -44,7 +49,7 @@ def run_door(settings: Settings) -> None:
         timeout_graceful_shutdown=int(settings.decision_deadline + _GRACE_SECONDS) + 1,
     )
     log.info("serving", extra={"fields": {"port": listener.getsockname()[1]}})
-    Server(config).run(sockets=[listener])
+    await Server(config).serve(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -68,7 +68,7 @@ def call(
     """One request; a part that is None never comes."""
 
     async def run() -> Got:
-        app = make_app(lambda: service, 0.2)  # type: ignore[arg-type,return-value]
+        app = make_app(service, 0.2)  # type: ignore[arg-type]
         sent: list[Any] = []
         left = list(parts)
 
