@@ -30,7 +30,7 @@ class Cluster:
         self._names = {settings.topic(name): name for name in _NAMES}
         self._bootstrap = settings.kafka_bootstrap
         with making_client():
-            self._admin = AdminClient(settings.kafka_client_config())
+            self._admin = AdminClient(settings.kafka_client_config() | {"reconnect.backoff.max.ms": 1000})
 
     def look(self) -> dict[str, Topic]:
         """Topics by short name. Raises KafkaAway, also for a topic that is not there. Blocks."""

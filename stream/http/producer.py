@@ -38,6 +38,7 @@ class OrderProducer:
             | {
                 "linger.ms": 0,
                 "socket.nagle.disable": True,
+                "reconnect.backoff.max.ms": 1000,
                 "message.timeout.ms": int(settings.decision_deadline * 1000),  # its asker is gone by then
                 "error_cb": on_error,
             }

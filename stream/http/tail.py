@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from stream.http.outcome import Headers, Ours, Outcome, Place
 from stream.kafka_client import making_client
@@ -17,6 +24,7 @@ from stream.settings import Settings
 log = logging.getLogger("vigia.door")
 
 _POLL_SECONDS = 0.2
+_LOOK_SECONDS = 2.0
 _STUCK_SECONDS = 10.0
 
 
@@ -42,6 +50,7 @@ class Tail:
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16_384,
             "socket.nagle.disable": True,
+            "reconnect.backoff.max.ms": 1000,  # by default a broker that is back is not seen for 10 s
             "error_cb": on_error,
         }
         with making_client():
@@ -88,6 +97,7 @@ class Tail:
         try:
             while True:
                 anew, starts = self._wanted.get_nowait()
+                self._look_up_leaders()
                 places = [
                     TopicPartition(self._settings.topic(t), p, start) for (t, p), start in starts.items()
                 ]
@@ -97,6 +107,13 @@ class Tail:
                     self._consumer.incremental_assign(places)
         except Empty:
             return
+
+    def _look_up_leaders(self) -> None:
+        """A partition that this client has not heard of yet would be an error."""
+        try:
+            self._consumer.list_topics(timeout=_LOOK_SECONDS)
+        except KafkaException as error:
+            log.warning("the tail of the log: %s", error.args[0].str())
 
     def _outcome(self, message: Message) -> Outcome | None:
         error = message.error()

@@ -166,12 +166,12 @@ def test_without_a_worker_it_is_a_504_and_later_the_same_event_id_is_answered(
 def test_who_waits_at_sigterm_is_answered(shared: World, eventually: Eventually) -> None:
     worker = shared.workers[0]
     worker.stop()
-    with DoorProcess(shared) as ending, ThreadPoolExecutor(1) as pool:
+    with DoorProcess(shared, VIGIA_DECISION_DEADLINE="40") as ending, ThreadPoolExecutor(1) as pool:
         eventually(ending.ready, "the door is ready")
         asked = pool.submit(ending.ask, order("ending"))
         eventually(lambda: sent(shared, "ending") != [], "it is sent")
         worker.start()
-        assert ending.stop() == 0
+        assert ending.stop(60) == 0
         assert asked.result().status == 200
 
 
