@@ -31,6 +31,14 @@ class History:
         self.topic_id: str | None = None
         """Of `transactions`, as last seen: what lies on another topic of that name can't be read."""
 
+    async def look_up_leaders(self) -> None:
+        """Hear of partitions that came. Raises KafkaAway, TopicsMissing."""
+        await self._in_thread(self._look_up_leaders)
+
+    def _look_up_leaders(self) -> None:
+        for topic in (TRANSACTIONS, *OUTCOMES):
+            self._log.extents(topic)
+
     async def load(self, since: int, take: Callable[[list[Outcome]], None]) -> dict[Partition, int]:
         """Hand over all outcomes that were recorded at `since` (ms) or later; where they end.
 

@@ -116,6 +116,7 @@ class DoorService:
             for name in OUTCOMES
             for partition in range(known[name].partitions, topics[name].partitions)
         }:
+            await self._history.look_up_leaders()
             self._tail.add(added)
         self._topics = topics
 
