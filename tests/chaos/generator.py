@@ -28,7 +28,7 @@ REPEAT_EVERY, BAD_EVERY = 500, 700
 _REPEAT_AFTER = 20
 """Messages: well within the 32 payments of its payer by which a repeat is told."""
 
-_PART = 40_000
+_PART = 60_000
 """Transactions that are made at a time."""
 
 _CONFIG = {
@@ -47,7 +47,7 @@ class Load(NamedTuple):
     seconds: float
     seed: int = 1
     accounts: int = 6_000
-    transactions_per_day: float = 40_000
+    transactions_per_day: float = 60_000
 
 
 class LoadProcess:
@@ -139,7 +139,7 @@ def main() -> None:
     load = Load(*json.loads(sys.argv[1]))
     wanted = round(load.rate * load.seconds)
     messages = islice(blemished(parts(load)), wanted)
-    if wanted <= 2 * _PART:
+    if wanted <= 2 * _PART:  # small enough to be made before it begins
         messages = iter(list(messages))
     print("made", flush=True)
     sys.stdin.readline()

@@ -23,12 +23,12 @@ before its decision is produced; every bad record has its dead letter; every ale
 feature log is there; while Redis or the broker is away every worker's `/readyz` says 503, and no worker
 leaves.
 
-*Flows again*: seconds from the fault's end (or the kill) until the end of the last silence of more than half a
-second that it brought, on the slowest of all partitions, seen by a consumer of `decisions`. *Largest gap*: the
-longest time without a decision on any partition from the fault on.
+*Flows again*: seconds from the fault's end (or the kill) until a consumer of `decisions` sees the first one of
+a payment that was published after the fault began, on the slowest of the partitions. *Largest gap*: the longest
+time without a decision on any partition from the fault on; *before*: the same without a fault.
 
-| fault | what happens | lasted s | flows again s | largest gap s | payments | lost | conflicting | repeated | differences | holds |
-|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|
+| fault | what happens | lasted s | flows again s | largest gap s | before s | payments | lost | conflicting | repeated | differences | holds |
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
 """  # noqa: E501
 
 
@@ -48,6 +48,7 @@ def _row(result: Result) -> str:
         f"{result.lasted:.1f}",
         "never" if again is None else f"{again:.1f}",
         f"{max(result.gap.values(), default=0):.1f}",
+        f"{max(result.gap_before.values(), default=0):.1f}",
         f"{verdict.published:,}",
         f"{verdict.lost}",
         f"{verdict.conflicting}",

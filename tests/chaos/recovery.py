@@ -1,40 +1,30 @@
-"""From the times at which decisions came: when they flowed again, and how long they were away."""
+"""From the decisions as they came: when they flowed again, and how long they were away."""
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
-
-SILENCE = 0.5
-"""Seconds without a decision on a partition: twenty times what one at 500 a second is ever without."""
-
-FLOWING = 2.0
-"""Seconds without such a silence, and decisions flow: what was in flight when a worker died is none."""
+from itertools import pairwise
+from typing import NamedTuple
 
 
-def recovery(arrivals: Sequence[float], began: float, ended: float) -> float | None:
-    """Seconds from the fault's end until decisions flow again; None: they do not.
+class Arrival(NamedTuple):
+    """Some decisions of a partition that came together: when, and the latest offset that they are of."""
 
-    `began`: a silence that begins in the fault and ends after it is waited for, whatever came between.
+    at: float
+    offset: int
+
+
+def recovery(arrivals: Sequence[Arrival], mark: int, ended: float) -> float | None:
+    """Seconds from the fault's end to the first decision, after it, of a record that was published after
+    the fault began; None: none came. `mark`: the end of the partition right before it.
+
+    What a worker had sent before it was killed is of records below the mark.
     """
-    times = np.asarray(arrivals)
-    after = times[times > ended]
-    if not len(after):
-        return None
-    before = times[(times > began) & (times <= ended)]
-    around = np.concatenate([before[-1:], after]) if len(before) else after
-    starts, stops = around[:-1], around[1:]
-    silences = [(start, stop) for start, stop in zip(starts, stops, strict=True) if stop - start > SILENCE]
-    again = float(after[0])
-    for start, stop in silences:
-        if start < again + FLOWING:
-            again = float(stop)
-    return again - ended
+    return next((a.at - ended for a in arrivals if a.at > ended and a.offset >= mark), None)
 
 
-def largest_gap(arrivals: Sequence[float], since: float) -> float:
-    """Seconds of the longest time without a decision from `since` on."""
-    times = np.asarray(arrivals)
-    return float(np.diff(times[times >= since]).max(initial=0.0))
+def largest_gap(arrivals: Sequence[Arrival], since: float, until: float) -> float:
+    """Seconds of the longest time without a decision that reaches into [since, until]."""
+    pairs = pairwise(arrivals)
+    return max((b.at - a.at for a, b in pairs if b.at > since and a.at < until), default=0.0)
 
 
 def worst(values: Mapping[int, float | None]) -> float | None:

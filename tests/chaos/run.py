@@ -41,7 +41,8 @@ class Result:
     """By partition, seconds from the fault's end."""
     gap: dict[int, float] = field(default_factory=dict)
     """By partition, the longest time without a decision from the fault on, in seconds."""
-    gap_before: float = 0.0
+    gap_before: dict[int, float] = field(default_factory=dict)
+    """The same before the fault: what the machine and the load make without one."""
     drained: float = 0.0
     """Seconds from the end of the load until all was decided."""
     differences: int | None = None
@@ -57,10 +58,11 @@ class Result:
     def line(self) -> str:
         """For a person who waits."""
         verdict, again = self.verdict, worst(self.recovery)
+        gaps = [max(gap.values(), default=0) for gap in (self.gap, self.gap_before)]
         facts = (
             f"lost {verdict.lost}, conflicting {verdict.conflicting}, differences {self.differences}, "
             f"flows again after {'never' if again is None else f'{again:.1f} s'}, "
-            f"largest gap {max(self.gap.values(), default=0):.1f} s ({self.gap_before:.1f} s before)"
+            f"largest gap {gaps[0]:.1f} s ({gaps[1]:.1f} s before)"
         )
         return f"{'ok  ' if self.right else 'FAIL'} {self.fault}: {facts}" + "".join(
             f"\n       {wrong}" for wrong in self.wrong
@@ -121,7 +123,7 @@ def _act(fault: Fault, world: World, result: Result, rate: float, seconds: float
         decided = wait_until(lambda: backlog(world) == 0, _DECIDED_SECONDS, every=0.2)
         result.drained = round(time.monotonic() - over, 1)
         ready = wait_until(lambda: all(_ready(stage)), 20, every=0.2)
-        _measure(result, stage, since)
+        _measure(result, stage, since, over)
         _claims(result, fault, stage, decided, ready)
         _account(result, fault, world, stage)
 
@@ -139,15 +141,15 @@ def _account(result: Result, fault: Fault, world: World, stage: Stage) -> None:
         result.wrong.append(f"the state is not the oracle's: {report or said}"[:1000])
 
 
-def _measure(result: Result, stage: Stage, since: float) -> None:
-    arrivals = {p: list(times) for p, times in stage.watch.arrivals.items()}
+def _measure(result: Result, stage: Stage, since: float, over: float) -> None:
+    """`since`: the load had settled; `over`: it ended."""
     result.lasted = round(stage.ended - stage.began, 1)
-    for partition, times in sorted(arrivals.items()):
-        again = recovery(times, stage.began, stage.ended)
+    for partition, mark in stage.marks.items():
+        arrivals = list(stage.watch.arrivals[partition])
+        again = recovery(arrivals, mark, stage.ended)
         result.recovery[partition] = None if again is None else round(again, 2)
-        result.gap[partition] = round(largest_gap(times, stage.began - 0.5), 2)
-    before = [[at for at in times if at < stage.began] for times in arrivals.values()]
-    result.gap_before = round(max((largest_gap(times, since) for times in before), default=0.0), 2)
+        result.gap[partition] = round(largest_gap(arrivals, stage.began, over), 2)
+        result.gap_before[partition] = round(largest_gap(arrivals, since, stage.began - 1), 2)
     result.left = [asdict(left) for left in stage.left]
     result.told = stage.told
 

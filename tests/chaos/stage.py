@@ -3,6 +3,7 @@
 Workers that leave by themselves are started again after a second, as a supervisor would; each is counted.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,8 @@ class Stage:
     left: list[Left] = field(default_factory=list)
     told: dict[str, object] = field(default_factory=dict)
     """What a fault found out on its way, for the result."""
+    marks: dict[int, int] = field(default_factory=dict)
+    """Where each partition of `transactions` ended right before the fault."""
     began: float = 0.0
     ended: float = 0.0
 
@@ -69,6 +72,7 @@ class Stage:
     @contextmanager
     def fault(self) -> Iterator[None]:
         """It lasts as long as this context."""
+        self.marks = self.watch.ends()
         self.began = time.monotonic()
         yield
         self.ended = time.monotonic()
@@ -127,8 +131,6 @@ class Stage:
         return redis.Redis.from_url(self.world.redis.address, socket_timeout=5)
 
     def signal_redis(self, number: signal.Signals) -> None:
-        import os
-
         os.kill(self.world.redis.process.pid, number)
 
     def start_redis(self) -> None:

@@ -4,13 +4,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream.kafka_client import making_client
 
 from ..world import World
+from .recovery import Arrival
 
 _EVERY = 0.25
 
@@ -35,8 +36,8 @@ class Watch:
 
     def __init__(self, world: World) -> None:
         self._world, self._over = world, Event()
-        self.arrivals: dict[int, list[float]] = defaultdict(list)
-        """Partition of `decisions` → the monotonic times at which some came."""
+        self.arrivals: dict[int, list[Arrival]] = defaultdict(list)
+        """By partition of `decisions`."""
         self.commits: list[Committed] = []
         self.probes: list[Probe] = []
         with making_client():
@@ -69,6 +70,14 @@ class Watch:
         except KafkaException:
             return None
 
+    def ends(self) -> dict[int, int]:
+        """Where each partition of `transactions` ends now."""
+        name = self._world.prefix + "transactions"
+        return {
+            p: self._group.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1]
+            for p in range(self._world.partitions)
+        }
+
     def statuses(self, began: float, ended: float) -> dict[int, set[int]]:
         """Worker → what its /readyz said between two times."""
         found: dict[int, set[int]] = defaultdict(set)
@@ -99,11 +108,19 @@ class Watch:
         while not self._over.is_set():
             messages = self._decisions.consume(1000, timeout=0.02)
             now = time.monotonic()
-            for partition in {m.partition() for m in messages if m.error() is None}:
-                self.arrivals[partition or 0].append(now)
+            latest: dict[int, int] = {}
+            for message in messages:
+                if message.error() is None:
+                    latest[message.partition() or 0] = int(_header(message, "source_offset"))
+            for partition, offset in latest.items():
+                self.arrivals[partition].append(Arrival(now, offset))
 
     def _look(self) -> None:
         while not self._over.wait(_EVERY):
             offsets = self.committed()
             if offsets is not None:
                 self.commits.append(Committed(time.time() * 1000, offsets))
+
+
+def _header(message: Message, name: str) -> Any:
+    return next(value for key, value in message.headers() or [] if key == name)

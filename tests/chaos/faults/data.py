@@ -1,7 +1,5 @@
 """Another model between delivery and commit, and an event on which the model throws."""
 
-import json
-
 from ...small_model import small_model
 from ..fault import Fault
 from ..poison import AMOUNT, poisoned
@@ -33,18 +31,14 @@ def uncommitted(stage: Stage) -> int:
     return found
 
 
-def models(stage: Stage) -> set[str]:
-    """Which models decided."""
-    return {json.loads(message.value() or b"")["model"] for message in stage.world.read("decisions")}
-
-
 def with_poison(stage: Stage) -> None:
     stage.world.model = poisoned(stage.world.model, stage.folder / "poisoned-model")
 
 
 def poison(stage: Stage) -> None:
+    name = f"poison-{len(stage.watch.commits)}"  # another each time: a repeat would not be scored
     with stage.fault():
-        stage.publish("transactions", b"payer-poison", payment("poison", AMOUNT))
+        stage.publish("transactions", name.encode(), payment(name, AMOUNT))
 
 
 FAULTS = [

@@ -3,9 +3,7 @@
 import signal
 
 from ..fault import Fault
-from ..stage import Stage
-
-SESSION = 6.0
+from ..stage import WORKERS, Stage
 
 
 def kill_and_restart(stage: Stage) -> None:
@@ -37,12 +35,21 @@ def freeze(stage: Stage) -> None:
         process.send_signal(signal.SIGCONT)
 
 
+def restart_one(stage: Stage) -> None:
+    with stage.fault():
+        stage.stop(stage.workers[0])
+        stage.start(stage.workers[0])
+        stage.wait_ready(stage.workers[0])
+
+
 def rebalances(stage: Stage) -> None:
     with stage.fault():
-        third = stage.add_worker()
-        for round_ in range(3):
-            if round_:
-                stage.start(third)
+        for _ in range(3):
+            if len(stage.workers) == WORKERS:
+                stage.add_worker()
+            else:
+                stage.start(stage.workers[WORKERS])
+            third = stage.workers[WORKERS]
             stage.wait_ready(third)
             stage.pause(2)
             stage.stop(third)
@@ -60,3 +67,6 @@ FAULTS = [
     Fault("worker-freeze", "SIGSTOP of a worker for 20 s, then SIGCONT", freeze, seconds=42),
     Fault("rebalances", "a third worker joins and leaves three times", rebalances, seconds=45, static=False),
 ]  # fmt: skip
+
+TERM_ONE = Fault("worker-term-one", "SIGTERM of one worker, started again", restart_one)
+"""Of the soak alone."""
