@@ -67,7 +67,8 @@ def judge(ledger: Ledger, commits: Sequence[Committed], expected: Mapping[str, i
     verdict.unpublished = len(np.setdiff1d(decided, published))
     verdict.early = early(ledger, commits, lettered)
     verdict.unrefused = _unrefused(ledger, expected)
-    verdict.unalerted = len(ledger.stopped ^ ledger.alerts)
+    # A decision that is refused as too large leaves its alert behind.
+    verdict.unalerted = len((ledger.stopped ^ ledger.alerts) - set(lettered.tolist()))
     verdict.unlogged = len(ledger.applied - ledger.logged) if ledger.logged is not None else 0
     return verdict
 
