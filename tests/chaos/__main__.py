@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page of results")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the logs of what went wrong there")
     options = parser.parse_args()
+    # Told to end (SIGTERM, as `timeout` sends it), it still ends what it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     unknown = set(options.faults) - set(FAULTS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")

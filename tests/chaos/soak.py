@@ -8,6 +8,7 @@ for they are what is accounted for at the end, in about 60 bytes of memory a rec
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -218,6 +219,8 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=60.0, help="seconds from one fault to the next")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page, its plot and its JSON")
     options = parser.parse_args()
+    # Told to end (SIGTERM, as `timeout` sends it), it still ends what it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="vigia-model-") as folder:
         model = small_model(Path(folder) / "pix-fraud")
         result = soak(options.minutes, options.rate, options.every, model)
