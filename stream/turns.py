@@ -52,6 +52,8 @@ class Turn:
         """The first offset of each partition."""
         self.rebalances = -1
         """How many there had been when it was read."""
+        self.holes: dict[Place, tuple[int, int]] = {}
+        """Offsets that lie before it and were in no batch."""
         self.begun, self.sent, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._before = before
 
@@ -155,6 +157,7 @@ class Turns:
         turn.begun.set()
         if not self._is_current(turn):
             return None
+        turn.holes = worker.holes(turn.first)
         worker.committed(intake.committed())
         return await worker.read(turn.batch, turn.after_ended)
 
@@ -167,6 +170,7 @@ class Turns:
         if delivery is not None:
             await delivery
             self._observe(turn)
+            await self._worker.check_holes(turn.holes)
         await turn.after_ended()
         if delivery is not None:
             await self._acknowledge(turn)

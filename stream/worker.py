@@ -6,6 +6,7 @@ before anything is acknowledged.
 
 ::
 
+    Skipped             records were passed over: leave, and read again from what is committed
     WrongCommits        what is committed belongs to a deleted topic: commit this instead, and begin anew
 """
 
@@ -15,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from features.errors import VigiaError
 from features.state import Behind, LogId, StateError
 from stream import metrics
 from stream.fence import Fence
@@ -49,6 +51,10 @@ class WrongCommits(Exception):
         self.first = first
 
 
+class Skipped(VigiaError):
+    """Records were passed over that nobody decided: the process leaves, and reads from its commits again."""
+
+
 class Worker:
     """Keeps the assigned partitions attached to the state, and decides batches."""
 
@@ -81,6 +87,18 @@ class Worker:
             metrics.EVENTS.labels(topic).inc(count)
         metrics.BATCH.observe(batch.taken.total())
         return await self._read(batch, before_healing)
+
+    def holes(self, first: Mapping[Place, int]) -> dict[Place, tuple[int, int]]:
+        """Offsets between what was read last and the first ones of a batch; transactions leave such."""
+        positions = self.positions()
+        return {p: (positions[p], offset) for p, offset in first.items() if offset > positions.get(p, offset)}
+
+    async def check_holes(self, holes: Mapping[Place, tuple[int, int]]) -> None:
+        """Raises Skipped if there is a record in one."""
+        for (topic, partition), (start, stop) in holes.items():
+            read = self._kafka.records
+            if await self._patience.blocking("kafka", read, topic, partition, start, stop, 1):
+                raise Skipped(f"{topic}[{partition}]: records from {start} were not read, but {stop} was")
 
     async def send(self, answered: Answered, is_current: Callable[[], bool]) -> "asyncio.Task[None] | None":
         """Decide a batch and send all of it; its records may be acknowledged when the task has ended.
