@@ -1,7 +1,7 @@
 """One function, `process(batch) -> outcomes`; it knows no Faust, no Kafka client and no HTTP.
 
 decode → windows → vectors → scores → decisions, for a batch of records in the order of their partitions. The
-worker takes its three steps (`decode_all`, `read`, `decide`) apart, to let batches overlap.
+worker takes its three steps (`decode`, `read`, `decide`) apart, to let batches overlap.
 The same batch may be processed again after any failure: what was applied is answered from the state's
 log, byte for byte, and what was already decided is not decided again.
 """
@@ -93,6 +93,8 @@ class Decoded:
 
     records: list[Record]
     events: list[Transaction | FraudReport]
+    prepared: list[object]
+    """Of each event, for the state."""
     dead_letters: list[DeadLetter]
     stops: dict[tuple[str, int], int]
     """Behind the last record of each partition, bad ones too."""
@@ -134,7 +136,24 @@ class Pipeline:
 
     async def process(self, batch: Sequence[Record]) -> Outcomes:
         """Decide every transaction of the batch. Raises Behind or StateAway; then call again, as it was."""
-        return self.decide(await self.read(decode_all(batch)))
+        return self.decide(await self.read(self.decode(batch)))
+
+    def decode(self, batch: Sequence[Record]) -> Decoded:
+        """All that can be done before the state is asked. It may be done ahead, and once for all attempts."""
+        decoded = Decoded([], [], [], [], {}, Counter(record.topic for record in batch))
+        with metrics.stage("decode"):
+            for record in batch:
+                place = record.topic, record.partition
+                decoded.stops[place] = max(decoded.stops.get(place, 0), record.offset + 1)
+                try:
+                    event = decode(record)
+                except Rejected as rejected:
+                    decoded.dead_letters.append(dead_letter(record, rejected))
+                else:
+                    decoded.records.append(record)
+                    decoded.events.append(event)
+                    decoded.prepared.append(self.state.prepare(event))
+        return decoded
 
     async def read(self, batch: Decoded) -> Answered:
         """Apply the batch to the state. Raises Behind or StateAway; then call again, as it was.
@@ -147,8 +166,8 @@ class Pipeline:
         places = {key: i for i, key in enumerate(self.assignments)}
         stops = [max(a.position, batch.stops.get(key, 0)) for key, a in self.assignments.items()]
         entries = [
-            Entry(places[record.topic, record.partition], record.offset, event, record.replay)
-            for record, event in zip(batch.records, batch.events, strict=True)
+            Entry(places[record.topic, record.partition], record.offset, event, record.replay, prepared)
+            for record, event, prepared in zip(batch.records, batch.events, batch.prepared, strict=True)
         ]
         spans = [
             Span(a.log, a.committed, a.position, stop) for a, stop in zip(assignments, stops, strict=True)
@@ -246,23 +265,6 @@ def _count_late(payments: Sequence[Payment], slots: NDArray[np.float64]) -> None
 
 def _reused(event: Transaction) -> Rejected:
     return Rejected("EVENT_ID_REUSED", "this payer used the event id for another payment", event.event_id)
-
-
-def decode_all(batch: Sequence[Record]) -> Decoded:
-    """Needs no state, so that it can be done ahead."""
-    decoded = Decoded([], [], [], {}, Counter(record.topic for record in batch))
-    with metrics.stage("decode"):
-        for record in batch:
-            place = record.topic, record.partition
-            decoded.stops[place] = max(decoded.stops.get(place, 0), record.offset + 1)
-            try:
-                event = decode(record)
-            except Rejected as rejected:
-                decoded.dead_letters.append(dead_letter(record, rejected))
-            else:
-                decoded.records.append(record)
-                decoded.events.append(event)
-    return decoded
 
 
 def decode(record: Record) -> Transaction | FraudReport:

@@ -18,7 +18,7 @@ from stream.commits import Commits
 from stream.health import Health
 from stream.intake import Intake
 from stream.kafka_log import Place
-from stream.pipeline import Answered, Decoded, decode_all
+from stream.pipeline import Answered, Decoded
 from stream.record_time import in_record_time
 from stream.worker import Worker, WrongCommits
 
@@ -114,7 +114,7 @@ class Turns:
     async def take(self, stream: Any) -> None:
         async for events in self._intake.batches(stream):
             records = in_record_time([record for event in events for record in self._intake.records(event)])
-            self._last = turn = Turn(events, decode_all(records), self._last)
+            self._last = turn = Turn(events, self._worker.decode(records), self._last)
             for record in reversed(records):
                 turn.first[record.topic, record.partition] = record.offset
             self.start(self._take(turn))

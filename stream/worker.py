@@ -33,7 +33,7 @@ from stream.pipeline import (
     Decoded,
     Outcomes,
     Pipeline,
-    decode_all,
+    Record,
 )
 
 log = logging.getLogger("vigia.worker")
@@ -76,6 +76,10 @@ class Worker:
         self._delivering: set[asyncio.Task[None]] = set()
         self._logs: dict[Place, LogId] = {}
         """Of the whole group."""
+
+    def decode(self, batch: Sequence[Record]) -> Decoded:
+        """The first step of a batch; see `Pipeline.decode`."""
+        return self._pipeline.decode(batch)
 
     async def read(self, batch: Decoded, before_healing: Callable[[], Awaitable[None]]) -> Answered:
         """Apply a batch to the state, healing it first if it lost something.
@@ -136,7 +140,7 @@ class Worker:
 
     async def sweep(self) -> None:
         """Tell every shard what is committed, and notice what it lost: an idle worker would do neither."""
-        await self._read(decode_all([]), _at_once)
+        await self._read(self.decode([]), _at_once)
 
     async def _read(self, batch: Decoded, before_healing: Callable[[], Awaitable[None]]) -> Answered:
         while True:

@@ -1,6 +1,7 @@
 """Batches that overlap: in order, bounded, and nobody else's once a rebalance came."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from types import SimpleNamespace
@@ -45,9 +46,12 @@ class Pipeline:
         self.read_: list[int] = []
         self.behind: set[int] = set()
 
+    def decode(self, records: Any) -> Any:
+        (record,) = records
+        return SimpleNamespace(number=record.offset, stops={PLACE: record.offset}, taken=Counter())
+
     async def read(self, batch: Any) -> Any:
-        (stop,) = batch.stops.values()
-        number = stop - 1
+        number = batch.number
         await self.let.wait()
         if number in self.behind:
             self.behind.discard(number)
