@@ -205,6 +205,10 @@ def _judge(result: Soak, stage: Stage) -> None:
             "keys": client.dbsize(),
             "bytes_per_event": round(used / events, 1),
         }
+    if events + len(ledger.bad) < result.load["sent"] + poisons:
+        wrong.append("Kafka lost acknowledged records")
+    if not result.faults:
+        wrong.append("no fault was struck: too short a time")
     del ledger
     sound, result.verified, said = world.verify(1000, seconds=3600)
     if not sound:
