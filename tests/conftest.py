@@ -99,5 +99,5 @@ def _docker_answers() -> bool:
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """See `small_model`."""
+    """A small real model on the real catalog."""
     return small_model(tmp_path_factory.mktemp("models") / "pix-fraud")
