@@ -14,6 +14,7 @@ import mode.loop
 from features.redis_state import RedisState
 from features.state import StateAway
 from models.scorer import Scorer
+from stream import garbage
 from stream.agents import add_agent, make_app
 from stream.fence import Fence
 from stream.healing import Healer
@@ -68,6 +69,7 @@ def run_worker(settings: Settings) -> None:
             await worker.look_for_kafka()
             await asyncio.sleep(_LOOK_SECONDS)
 
+    garbage.settle()
     with Path(os.devnull).open("w") as nowhere:  # Faust's spinner would write escape codes among the JSON
         faust.Worker(
             app,
