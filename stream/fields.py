@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -120,6 +121,7 @@ Initiation = Literal["MANU", "DICT", "QRDN", "QRES", "INIC", "APDN", "APES", "AU
 ReportType = Literal["SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS", "OTHER", "UNKNOWN"]
 
 
+@lru_cache(maxsize=4096)  # a decision and its feature log tell the same time
 def rfc3339(time: int) -> str:
     """ms since 1970 → `2026-11-21T15:30:00.123Z`."""
     return (_NAIVE + timedelta(milliseconds=time)).isoformat(timespec="milliseconds") + "Z"

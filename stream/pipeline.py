@@ -34,6 +34,8 @@ from stream.policy import Policy
 
 TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
 
+_STATUSES = tuple(Status)
+
 
 class Record(NamedTuple):
     """One record as it was read. `topic` is its name without the prefix; `timestamp` is Kafka's, in ms."""
@@ -207,7 +209,7 @@ class Pipeline:
     def _sort(self, batch: Decoded, answer: Answer, outcomes: Outcomes) -> tuple[list[Payment], list[int]]:
         """The transactions to decide and their rows of `answer.slots`; the rest is concluded here."""
         payments, rows, row = [], [], 0
-        statuses = map(Status, answer.statuses.tolist())
+        statuses = [_STATUSES[status] for status in answer.statuses.tolist()]
         for record, event, status, numbers in zip(
             batch.records, batch.events, statuses, answer.sequences, strict=True
         ):

@@ -122,6 +122,7 @@ def _build(
 ) -> "BuildReport":
     from features.redis_state import RedisState
     from features.replay import build
+    from stream.garbage import settle
 
     async def run() -> "BuildReport":
         state = await RedisState.connect(url, shards)
@@ -132,6 +133,7 @@ def _build(
                 def on_progress(done: int, of: int) -> None:
                     bar.update(task, completed=done, total=of)
 
+                settle()
                 return await build(transactions, reports, out, state, on_progress, resumable)
         finally:
             await state.close()
