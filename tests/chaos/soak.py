@@ -8,7 +8,6 @@ for they are what is accounted for at the end, in about 60 bytes of memory a rec
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -32,7 +31,7 @@ from .ledger import read
 from .memory import Growth, Memory, Sample, growths
 from .poison import poisoned
 from .recovery import largest_gap, recovery, worst
-from .run import backlog, world_in
+from .run import backlog, end_in_order, keep_logs, world_in
 from .soak_page import write
 from .stage import WORKERS, Stage
 from .verdict import Verdict, judge
@@ -98,8 +97,8 @@ class Soak:
     samples: list[Sample] = field(default_factory=list)
 
 
-def soak(minutes: float, rate: float, every: float, model: Path) -> Soak:
-    """Run it in a world of its own."""
+def soak(minutes: float, rate: float, every: float, model: Path, keep: Path | None = None) -> Soak:
+    """Run it in a world of its own. `keep`: a folder for the logs when something is wrong."""
     result = Soak(minutes, rate)
     with TemporaryDirectory(prefix="vigia-soak-") as name, world_in(Path(name), model) as world:
         _bound(world)
@@ -114,6 +113,8 @@ def soak(minutes: float, rate: float, every: float, model: Path) -> Soak:
             result.wrong.append(f"{type(error).__name__}: {error}"[:2000])
         finally:
             stage.end()
+            if keep and (result.wrong or not result.verified):
+                keep_logs(world, keep / "soak")
     return result
 
 
@@ -242,12 +243,12 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=3000.0, help="events a second, reports included")
     parser.add_argument("--every", type=float, default=60.0, help="seconds from one fault to the next")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page, its plot and its JSON")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the logs there if it goes wrong")
     options = parser.parse_args()
-    # Told to end (SIGTERM, as `timeout` sends it), it still ends what it started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     with TemporaryDirectory(prefix="vigia-model-") as folder:
         model = small_model(Path(folder) / "pix-fraud")
-        result = soak(options.minutes, options.rate, options.every, model)
+        result = soak(options.minutes, options.rate, options.every, model, options.keep)
     if options.write:
         write(options.write, result)
     print(json.dumps(asdict(result) | {"samples": len(result.samples)}))
