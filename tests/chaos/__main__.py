@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from tempfile import TemporaryDirectory
 from ..small_model import small_model
 from .faults import FAULTS
 from .page import write
-from .run import Result, run
+from .run import Result, end_in_order, run
 
 
 def main() -> int:
@@ -24,8 +23,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page of results")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the logs of what went wrong there")
     options = parser.parse_args()
-    # Told to end (SIGTERM, as `timeout` sends it), it still ends what it started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     unknown = set(options.faults) - set(FAULTS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")

@@ -1,5 +1,6 @@
 """One fault in a world of its own: load, strike, wait until all is decided, judge."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,16 @@ class Result:
         )
 
 
+def end_in_order() -> None:
+    """Told to end (SIGTERM, which `timeout` sends twice), a run still ends what it started."""
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+
+
 @contextmanager
 def world_in(folder: Path, model: Path) -> Iterator[World]:
     """A Kafka, a Redis and topics; all that was started ends."""
@@ -107,7 +118,7 @@ def run(fault: Fault, model: Path, *, rate: float, seconds: float | None, keep: 
         except Exception as error:
             result.wrong.append(f"{type(error).__name__}: {error}"[:2000])
         if keep and result.wrong:
-            _keep_logs(world, keep / fault.name)
+            keep_logs(world, keep / fault.name)
     return result
 
 
@@ -196,7 +207,7 @@ def backlog(world: World) -> int:
         consumer.close()
 
 
-def _keep_logs(world: World, folder: Path) -> None:
+def keep_logs(world: World, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for log in [*world.folder.glob("*.log"), *world.folder.glob("*/*.log")]:
         (folder / log.name).write_bytes(log.read_bytes())

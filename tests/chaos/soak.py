@@ -8,14 +8,13 @@ for they are what is accounted for at the end, in about 60 bytes of memory a rec
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from itertools import chain, cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
@@ -32,13 +31,15 @@ from .ledger import read
 from .memory import Growth, Memory, Sample, growths
 from .poison import poisoned
 from .recovery import largest_gap, recovery, worst
-from .run import backlog, world_in
+from .run import backlog, end_in_order, keep_logs, world_in
 from .soak_page import write
 from .stage import WORKERS, Stage
 from .verdict import Verdict, judge
 
 ONCE = ("redis-flushall",)
-"""While the log is short: healing reads all of it again."""
+"""While the log is short, for healing reads all of it again; `_EARLY` seconds after the load began."""
+
+_EARLY = 10.0
 
 CYCLE = (
     "worker-kill", "redis-kill", "poison", "broker-kill", TERM_ONE.name, "redis-disk-full",
@@ -52,6 +53,17 @@ FLAT = 60.0
 
 _KEPT = 64 * 1024 * 1024
 _DECIDED_SECONDS = 300
+_NEAR = 10.0
+"""Seconds after its end in which a gap is a fault's, or longer if decisions flow again later."""
+
+
+class Mark(NamedTuple):
+    """When a fault was, and where each partition ended right before it."""
+
+    fault: str
+    ends: dict[int, int]
+    began: float
+    ended: float
 
 
 @dataclass
@@ -85,8 +97,8 @@ class Soak:
     samples: list[Sample] = field(default_factory=list)
 
 
-def soak(minutes: float, rate: float, every: float, model: Path) -> Soak:
-    """Run it in a world of its own."""
+def soak(minutes: float, rate: float, every: float, model: Path, keep: Path | None = None) -> Soak:
+    """Run it in a world of its own. `keep`: a folder for the logs when something is wrong."""
     result = Soak(minutes, rate)
     with TemporaryDirectory(prefix="vigia-soak-") as name, world_in(Path(name), model) as world:
         _bound(world)
@@ -101,6 +113,8 @@ def soak(minutes: float, rate: float, every: float, model: Path) -> Soak:
             result.wrong.append(f"{type(error).__name__}: {error}"[:2000])
         finally:
             stage.end()
+            if keep and (result.wrong or not result.verified):
+                keep_logs(world, keep / "soak")
     return result
 
 
@@ -127,44 +141,51 @@ def _go(result: Soak, stage: Stage, every: float) -> None:
         memory = Memory(lambda: _pids(stage, process))
         process.go()
         began = time.monotonic()
-        _strike(result, stage, process, began, every)
+        marks = _strike(result, stage, process, began, every)
         result.load = process.report()
         over = time.monotonic()
         if not wait_until(lambda: backlog(world) == 0, _DECIDED_SECONDS, every=1):
             result.wrong.append(f"{backlog(world)} records are not committed")
         result.drained = round(time.monotonic() - over, 1)
         memory.end()
+        result.faults = [_struck(mark, stage, began) for mark in marks]
     result.samples, result.growth = memory.samples, growths(memory.samples)
     _judge(result, stage)
 
 
-def _strike(result: Soak, stage: Stage, process: LoadProcess, began: float, every: float) -> None:
+def _strike(result: Soak, stage: Stage, process: LoadProcess, began: float, every: float) -> list[Mark]:
     """A fault every so many seconds, none in the last of them."""
-    names = chain(ONCE, cycle(CYCLE))
-    at = began + every
-    while at <= began + result.minutes * 60 - every / 2:
+    names, at = chain(ONCE, cycle(CYCLE)), began + min(_EARLY, every)
+    over = began + result.minutes * 60
+    marks: list[Mark] = []
+    for number, name in enumerate(names, 1):
         time.sleep(max(0.0, at - time.monotonic()))
         assert not process.over, "the generator ended before its time: see generator.log"
-        fault = _fault(next(names))
+        fault = _fault(name)
         fault.strike(stage)
-        time.sleep(max(0.0, at + every - 5 - time.monotonic()))
-        result.faults.append(_struck(fault, stage, began))
-        print(_line(result.faults[-1]), file=sys.stderr, flush=True)
-        at += every
+        marks.append(Mark(fault.name, dict(stage.marks), stage.began, stage.ended))
+        at = began + number * every
+        time.sleep(max(0.0, min(at, over) - 5 - time.monotonic()))
+        print(_line(_struck(marks[-1], stage, began)), file=sys.stderr, flush=True)
+        if at > over - every / 2:
+            break
+    return marks
 
 
 def _fault(name: str) -> Fault:
     return TERM_ONE if name == TERM_ONE.name else FAULTS[name]
 
 
-def _struck(fault: Fault, stage: Stage, began: float) -> Struck:
-    minute, lasted = (stage.began - began) / 60, stage.ended - stage.began
-    struck = Struck(fault.name, round(minute, 2), round(lasted, 1), {}, {})
-    for partition, mark in stage.marks.items():
+def _struck(mark: Mark, stage: Stage, began: float) -> Struck:
+    """As far as it is known now."""
+    minute, lasted = (mark.began - began) / 60, mark.ended - mark.began
+    struck = Struck(mark.fault, round(minute, 2), round(lasted, 1), {}, {})
+    for partition, end in mark.ends.items():
         arrivals = list(stage.watch.arrivals[partition])
-        again = recovery(arrivals, mark, stage.ended)
+        again = recovery(arrivals, end, mark.ended)
+        until = mark.ended + max(again or 0.0, _NEAR)
         struck.recovery[partition] = None if again is None else round(again, 2)
-        struck.gap[partition] = round(largest_gap(arrivals, stage.began, time.monotonic()), 2)
+        struck.gap[partition] = round(largest_gap(arrivals, mark.began, until), 2)
     return struck
 
 
@@ -222,12 +243,12 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=3000.0, help="events a second, reports included")
     parser.add_argument("--every", type=float, default=60.0, help="seconds from one fault to the next")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page, its plot and its JSON")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the logs there if it goes wrong")
     options = parser.parse_args()
-    # Told to end (SIGTERM, as `timeout` sends it), it still ends what it started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     with TemporaryDirectory(prefix="vigia-model-") as folder:
         model = small_model(Path(folder) / "pix-fraud")
-        result = soak(options.minutes, options.rate, options.every, model)
+        result = soak(options.minutes, options.rate, options.every, model, options.keep)
     if options.write:
         write(options.write, result)
     print(json.dumps(asdict(result) | {"samples": len(result.samples)}))

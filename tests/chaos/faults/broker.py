@@ -35,10 +35,10 @@ def add_partition(stage: Stage) -> None:
 
 def refuse_large(stage: Stage) -> None:
     """`decisions` takes less than the key of one payment: an output carries its input's key."""
-    name = stage.world.settings.topic("decisions")
+    name, admin = stage.world.settings.topic("decisions"), stage.admin()
     entry = ConfigEntry("max.message.bytes", str(LIMIT), incremental_operation=AlterConfigOpType.SET)
     change = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
-    stage.admin().incremental_alter_configs([change])[change].result()
+    admin.incremental_alter_configs([change])[change].result()
     with stage.fault():
         stage.publish("transactions", b"k" * (LIMIT + 1000), payment("large"))
 
