@@ -1,7 +1,6 @@
 """A process that the bench starts: its CPU time and memory, and its end. Linux tells them in /proc."""
 
 import os
-import signal
 import subprocess
 import sys
 import urllib.error
@@ -87,7 +86,6 @@ def child(module: Sequence[str], settings: Settings, folder: Path, name: str) ->
     try:
         yield Child(process, log, settings.http_port)
     finally:
-        process.send_signal(signal.SIGCONT)
         process.kill()
         process.wait()
 

@@ -71,7 +71,7 @@ def _head(report: Report) -> str:
     machine = report.get("machine") or {}
     told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
     rows = [
-        (bar.name, f"{'≥' if bar.at_least else '≤'} {bar.wanted:,}", _number(bar.found, 2), VERDICT[bar.met])
+        (bar.name, f"{'≥' if bar.at_least else '≤'} {bar.wanted:,}", _figure(bar.found), VERDICT[bar.met])
         for bar in report.bars()
     ]
     model = report.get("model") or {}
@@ -198,44 +198,40 @@ def _assumed() -> dict[str, Any]:
 
 _CAPACITY = """## Capacity
 
-Computed by `stream/bench/capacity.py` from the figures above: a payment costs {worker_us:.0f} µs of a
-worker, {redis_us:.0f} µs of Redis, {broker_us:.0f} µs of the broker and {log_bytes:,.0f} bytes of its
-disk; the state took {state_bytes:,.0f} bytes for each payment a day of the history. Assumed: the busiest
-second is {peak:g} times the day's mean, a core is planned to be {busy:.0%} busy, the log is kept {days}
-days."""
+Computed by `stream/bench/capacity.py` from the figures above: a payment costs {worker_us:.0f} µs of a worker,
+{redis_us:.0f} µs of Redis, {broker_us:.0f} µs of the broker and {log_bytes:,.0f} bytes of its disk; the state
+took {state_bytes:,.0f} bytes for each payment a day of the history. Assumed: the busiest second is {peak:g}
+times the day's mean, a core is planned to be {busy:.0%} busy, the log is kept {days} days."""
 
-_CAVEATS = """- A worker and a Redis primary are a core each. 313.3 million is
-  Pix's record day; the last row is ten of it.
-- It is proportion, beyond one machine unmeasured: more cores than two, a network between the processes,
-  and replicas of Kafka and Redis cost more than nothing. Double the state for the fork of a rewrite, and
-  double that again for one replica ([memory](memory.md)); multiply the log by the topic's replication
-  factor.
-- Above 64 primaries set `VIGIA_STATE_SHARDS` to at least their number (256 at most, once and for all:
-  another number is another state). Where the table wants more, the payers of one institution have a
-  cluster of their own.
-- State by payments a day is the density of this traffic: payers that pay more seldom leave fewer pairs,
-  and the same payments spread over more payers take more."""
+_CAVEATS = """- A worker and a Redis primary are a core each. 313.3 million is Pix's record day, the last row ten of it.
+- It is proportion, and beyond one machine it is not measured: a network between the processes, and replicas
+  of Kafka and Redis, cost more than nothing. Double the state for the fork of a rewrite, and double that
+  again for one replica ([memory](memory.md)); multiply the log by the topics' replication factor.
+- Above 64 primaries set `VIGIA_STATE_SHARDS` to at least their number (256 at most; another number is
+  another state). Where the table wants more, the payers of one institution have a cluster of their own.
+- State by payments a day is the density of this traffic: payers that pay more seldom leave fewer pairs, and
+  the same payments spread over more payers take more."""
 
 _METHOD = """## How it is measured
 
-- **Throughput**: the backlog is in the topic before the process starts. Timed from the first decision
-  that is seen on `decisions` to the last (looked for every 40 ms), so starting Python and joining the
-  group are left out.
-- **The baseline** (`stream/bench/baseline.py`) is a plain Faust agent on uvloop: JSON, one Redis pipeline
-  an event on two sorted sets that hold 60 days, the same model run once an event, one `send`. Count and
-  sum of ten windows of payer and payee are all it knows; it has no reports, devices, keys, pairs or
-  healing, and its decision is at most once: it costs less than an agent that would do what Vigia does.
+- **Throughput**: the backlog is in the topic (4 partitions) before the process starts. Timed from the first
+  decision that is seen on `decisions` to the last, looked for every 40 ms: so starting Python, joining the
+  group and the first batch are left out. Each run has new topics and a Redis that holds the history again.
+- **Vigia** is `vigia worker` as anyone starts it, one process. "Four busy entities" are a payer, a payee, a
+  device and a key, each with 60 days of 3 payments a day.
+- **The baseline** (`stream/bench/baseline.py`) is a plain Faust agent on uvloop: JSON, one Redis pipeline an
+  event on two sorted sets that hold 60 days, one run of the same model, one `send`. Count and sum over ten
+  windows of payer and payee are all that it knows: no reports, devices, keys or pairs, and nothing for the
+  day when a process dies. What did Vigia's work one event at a time would be slower.
 - **The floor** (`stream/bench/floor.py`) is a confluent-kafka consumer that calls the worker's own
   `Pipeline.process` and `Outputs.deliver` with batches of the same size, then commits.
-- **Redis** writes its append-only file (everysec), as `vigia up` has it.
-- **Open loop**: the generator sends each event when it is due, whatever came back, and latency counts
-  from when it was due; so the waiting that a slow moment causes is in the figures, and the generator's
-  own lateness is too, and told. As in wrk2 and, since its
-  [#248](https://github.com/openmessaging/benchmark/pull/248), the OpenMessaging Benchmark. It waits up to
-  2 ms to send several events together, as `vigia publish` does. The first 5 seconds at each rate are not
-  counted.
-- **CPU** is user and system time of the process from /proc; **memory** of the worker is the most that it
-  was."""
+- **Redis** writes its append-only file (`everysec`), as `vigia up` has it.
+- **Open loop**: the generator, a process of its own, sends each event when it is due, whatever came back, and
+  latency counts from when it was due. So the waiting that a slow moment causes is in the figures, and so is
+  the generator's own lateness, which is told too. That is what wrk2 does, and the OpenMessaging Benchmark
+  since [#248](https://github.com/openmessaging/benchmark/pull/248). The client may wait up to 2 ms for more
+  events, as `vigia publish` does. The first 5 seconds at each rate are not counted; then none is left out.
+- **CPU** is user and system time from /proc; a worker's **memory** is the most that it ever was."""
 
 
 def _images(stem: str, names: Iterable[str]) -> str:
@@ -247,6 +243,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     body = (" | ".join(str(cell) for cell in row) for row in (head, *rows))
     first, *rest = (f"| {row} |" for row in body)
     return "\n".join((first, f"|{line}|", *rest))
+
+
+def _figure(value: float | None) -> str:
+    return _number(value, 2 if value is not None and value < 100 else 0)
 
 
 def _number(value: float | None, decimals: int = 0) -> str:
