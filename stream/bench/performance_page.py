@@ -203,7 +203,7 @@ Computed by `stream/bench/capacity.py` from the figures above: a payment costs {
 took {state_bytes:,.0f} bytes for each payment a day of the history. Assumed: the busiest second is {peak:g}
 times the day's mean, a core is planned to be {busy:.0%} busy, the log is kept {days} days."""
 
-_CAVEATS = """- A worker and a Redis primary are a core each. 313.3 million is Pix's record day, the last row ten of it.
+_CAVEATS = """- A worker and a Redis primary are a core each. Pix's record day is 313.3 million.
 - It is proportion, and beyond one machine it is not measured: a network between the processes, and replicas
   of Kafka and Redis, cost more than nothing. Double the state for the fork of a rewrite, and double that
   again for one replica ([memory](memory.md)); multiply the log by the topics' replication factor.
