@@ -250,6 +250,9 @@ class MemoryState:
         self.number = 0
         self._only, self._group = only, ""
 
+    def prepare(self, event: Transaction | FraudReport) -> None:
+        """Nothing: what it keeps is the event."""
+
     async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
         if any(self._next(span) < span.start for span in spans):
             raise Behind

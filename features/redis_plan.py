@@ -11,6 +11,7 @@ from typing import Any
 
 from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
 from features.catalog import ENTITIES, SLOTS
+from features.redis_codegen import functions, head_format, head_size
 from features.state import (
     BINS,
     COUNTERPARTY_CAP,
@@ -36,7 +37,7 @@ from features.windows import (
     Window,
 )
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised by hand when the Lua text changes what it stores; a changed plan changes the hash by itself."""
 
 KINDS = ("payer", "pair", "payee", "device", "payee_key")
@@ -44,6 +45,11 @@ KINDS = ("payer", "pair", "payee", "device", "payee_key")
 
 _IDS = {"payer": 1, "payee": 2, "pair": 3, "device": 4, "payee_key": 5, "inflow": 1, "outflow": 2}
 """Which of an entry's ids a view reads."""
+
+_VIEW_FIELDS = ("number", "kind", "id", "reports")
+"""What the text by hand uses of a view; the rest is written out by redis_codegen."""
+
+_GENERATED = "-- (what redis_codegen.py writes)"
 
 _TILED = ("count", "sum", "squares", "max")
 
@@ -105,15 +111,17 @@ def _level_plan(kind: str, level: Level, night: bool) -> Plan:
     bins = _keeps(kind, "newcomers") and level in (LEVELS[1], LEVELS[2]) and not night
     return {
         "grain": level.grain,
-        "keep": level.keep,
+        "kept": level.keep // level.grain,
         "night": night or None,
         "index": f"<I{size}",
+        "index_size": size,
         "sums": sums or None,
         "squares": squares or None,
-        "narrow": f"<I{size}I2" + "I4" * sums + "I5" * squares,
+        "narrow": "<I2" + "I4" * sums + "I5" * squares + f"I{size}",
         "narrow_width": size + 2 + 4 * sums + 5 * squares,
         "narrow_max": 4 * largest,
-        "wide": f"<I{size}I5I6I2I6I4",
+        "wide": f"<I5I6I2I6I4I{size}",
+        "wide_rest": f"<I6I2I6I4I{size}",
         "wide_width": size + 23,
         "wide_max": 5 * largest,
         "bins": 8 * bins,
@@ -123,13 +131,15 @@ def _level_plan(kind: str, level: Level, night: bool) -> Plan:
 def _kind_plan(kind: str) -> Plan:
     levels = _levels(kind)
     newcomers = _keeps(kind, "newcomers")
-    if len(levels) > 5:
-        raise AssertionError(f"{kind} has {len(levels)} levels; redis_state.lua unpacks the counts of five")
+    tiled = [slot.stat for slot in SLOTS if KEPT_AS.get(slot.entity, slot.entity) == kind]
     return {
         "name": kind,
-        "head": "<I6I6I6I6I6I1I1I4I1" + "I2" * len(levels),
-        "head_size": 37 + 2 * len(levels),
+        "number": KINDS.index(kind) + 1,
+        "head": head_format(len(levels)),
+        "head_size": head_size(len(levels)),
         "levels": [_level_plan(kind, *level) for level in levels],
+        "sums": "sum" in tiled or "squares" in tiled,
+        "squares": "squares" in tiled,
         "fine": levels.index((LEVELS[1], False)) + 1 if newcomers else None,
         "coarse": levels.index((LEVELS[2], False)) + 1 if newcomers else None,
         "parties": (_keeps(kind, "distinct") or _keeps(kind, "changed")) or None,
@@ -168,9 +178,9 @@ def _view_plan(view: str) -> Plan:
         for stat in ("distinct", "same", "under", "open", "confirmed")
     }
     return {
+        "number": ENTITIES.index(view) + 1,
         "kind": KINDS.index(kind) + 1,
         "id": _IDS[view],
-        "peek": (view in KEPT_AS) or None,
         "from": SLOTS.index(mine[0]) + 1,
         "to": SLOTS.index(mine[-1]) + 1,
         "last": _position(Slot(view, "last")),
@@ -195,17 +205,20 @@ def _part_plan(part: str) -> Plan:
     applied = [view for view in VIEWS[part] if view not in KEPT_AS]
     return {
         "views": [ENTITIES.index(view) + 1 for view in VIEWS[part]],
-        "applied": [{"kind": KINDS.index(view) + 1, "id": _IDS[view]} for view in applied],
-        "labelled": {"kind": KINDS.index(part) + 1, "id": _IDS[part]},
+        "applied": [ENTITIES.index(view) + 1 for view in applied],
+        "labelled": ENTITIES.index(part) + 1,
         "other": other,
         "from": columns.start + 1,
         "to": columns.stop,
     }
 
 
+_KINDS = [_kind_plan(kind) for kind in KINDS]
+_VIEWS = [_view_plan(view) for view in ENTITIES]
+
+
 def plan() -> str:
     """The Lua constants that the catalog decides."""
-    views = [_view_plan(view) for view in ENTITIES]
     constants = {
         "RETENTION": RETENTION,
         "CP_CAP": COUNTERPARTY_CAP,
@@ -222,12 +235,17 @@ def plan() -> str:
         "LOCAL_OFFSET": LOCAL_OFFSET,
         "NIGHT_FROM": NIGHT_FROM,
         "NIGHT_TO": NIGHT_TO,
-        "KINDS": [_kind_plan(kind) for kind in KINDS],
-        "VIEWS": views,
+        "KINDS": _KINDS,
+        "VIEWS": [{name: view[name] for name in _VIEW_FIELDS} for view in _VIEWS],
         "PARTS": [_part_plan(part) for part in PARTS],
     }
     return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
 
 
-SCRIPT = plan() + files("features").joinpath("redis_state.lua").read_text()
-LAYOUT_VERSION = hashlib.sha256(f"{LAYOUT}\n{plan()}".encode()).hexdigest()[:8]
+def _script() -> str:
+    text = files("features").joinpath("redis_state.lua").read_text()
+    return plan() + text.replace(_GENERATED, functions(_KINDS, _VIEWS))
+
+
+SCRIPT = _script()
+LAYOUT_VERSION = hashlib.sha256(f"{LAYOUT}\n{_KINDS}\n{_VIEWS}\n{plan()}".encode()).hexdigest()[:8]

@@ -1,6 +1,7 @@
 -- One call on one shard: read each transaction's windows, then apply it, in order; all writes come last, so
 -- that a call that fails anywhere has changed nothing. redis_plan.py puts the plan (generated from the
--- catalog) in front of this text; docs/adr/0003 gives the layout and what it costs.
+-- catalog) in front of this text, and redis_codegen.py's functions in its middle; docs/adr/0003 gives the
+-- layout and what it costs.
 --
 -- KEYS    the shard's counter, then one log each span
 -- ARGV    key prefix, spans, entries, versions, TTL in seconds, the number that a new life of the shard
@@ -10,16 +11,21 @@
 -- A life of a shard ends when it is lost, or found to have lost something. Whoever knows another life than
 -- the stored one learns of the loss, though the one who found it may be healing already.
 --
--- An entity is one packed value: header, tiles of each level, counterparties, reports, latest payments. A
--- tile keeps running totals from the entity's first tile on, so that a window is one subtraction, however
--- long. A ring (a payer's latest event ids) is a value of its own: over many shards it is asked alone.
+-- An entity is one packed value: head, tiles of each level (then their maxima, their bins), counterparties,
+-- reports, latest payments. The head tells the totals of all payments; a tile tells what they were before
+-- the tile's first payment, counting every payment that lies before the tile in event time. So a window is
+-- one subtraction, however long; a payment in order changes the head and begins a tile or none; and of the
+-- newest tile nothing is to be read, for it is the newest payment's. Tiles are narrow until a total
+-- outgrows them, then all of the entity's are wide. A ring (a payer's latest event ids) is a value of its
+-- own: over many shards it is asked alone.
 
 local sp, su = struct.pack, struct.unpack
 local sub, find, rep, floor, max, byte = string.sub, string.find, string.rep, math.floor, math.max, string.byte
 local bor, band, lshift, bnot = bit.bor, bit.band, bit.lshift, bit.bnot
+local least = math.min
 local WIDE = 2 ^ 48 -- totals are pairs (low 48 bits, the rest): exact where a double alone would round
 local BIAS = 2 ^ 24 -- added to each stored maximum: see `largest`
--- From these on a level's tiles are written wide. The sum's leaves room for BIAS in the 32 bits of a maximum.
+-- From these on tiles are written wide. The sum's leaves room for BIAS in the 32 bits of a maximum.
 local NARROW_COUNT, NARROW_SUM, NARROW_SQUARES = 2 ^ 16, 2 ^ 32 - BIAS, 2 ^ 40
 local CP, CP_SIZE = '<I6I6', 12 -- last time, counterparty
 local REPORT, REPORT_SIZE = '<c8I6I6I6', 26 -- transaction, first OPEN, first CONFIRMED, last final
@@ -31,83 +37,6 @@ local APPLIED, STORED, STALE, REPEAT, REUSED, REPLAYED = 0, 1, 2, 3, 4, 5
 local PASSED_CAP = 200000 -- offsets a log and shard, about 2 MB
 local PART_BITS, ASK_RING, READ_ONLY = { 1, 2, 4, 8 }, 16, 32
 
-for _, part in ipairs(PARTS) do
-  part.size = part.to - part.from + 1
-  part.row, part.width = '<' .. rep('d', part.size), 8 * part.size
-  part.none = rep('\0', part.width)
-end
-
--- Entities of this call, found once and written once, however often they occur. An entity is read where it
--- lies in its value `v`; applying to it makes the value anew, of pieces of the old one.
-local cache, touched = {}, {}
-local rings, touched_rings = {}, {}
-
--- Where each level lies: `at` zero-based, its tiles of `w` bytes, their maxima of `m`, their bins; then
--- counterparties, reports, latest payments.
-local function place(e)
-  local levels, at, n, w, m, pos = e.kind.levels, e.at, e.n, e.w, e.m, e.kind.head_size
-  for i = 1, #levels do
-    at[i] = pos
-    pos = pos + n[i] * (w[i] + m[i] + levels[i].bins)
-  end
-  e.cps = pos
-  e.reports = pos + e.nc * CP_SIZE
-  e.recent = e.reports + e.nr * REPORT_SIZE
-end
-
--- `peek`: nil for one that does not exist; it is only to be read.
-local function load_entity(number, id, peek)
-  local kind = KINDS[number]
-  local key = ARGV[1] .. kind.name .. ':' .. id
-  local e = cache[key]
-  if e then return e end
-  local v, levels = redis.call('GET', key), kind.levels
-  if not v and peek then return nil end
-  e = { kind = kind, key = key, v = v or '', n = {}, at = {}, w = {}, m = {} }
-  if v then
-    local n1, n2, n3, n4, n5
-    e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx, n1, n2, n3, n4, n5 = su(kind.head, v)
-    e.n = { n1, n2, n3, n4, n5 } -- beyond the kind's levels there is nothing meant
-    for i = 1, #levels do
-      if e.wide ~= 0 and band(e.wide, lshift(1, i - 1)) ~= 0 then
-        e.w[i], e.m[i] = levels[i].wide_width, levels[i].wide_max
-      else
-        e.w[i], e.m[i] = levels[i].narrow_width, levels[i].narrow_max
-      end
-    end
-    place(e)
-  else
-    e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx = 0, 0, 0, 0, 0, 0, 0, 0, 0
-    e.cps, e.reports, e.recent = 0, 0, 0
-    for i = 1, #levels do
-      e.n[i], e.at[i], e.w[i], e.m[i] = 0, 0, levels[i].narrow_width, levels[i].narrow_max
-    end
-  end
-  cache[key] = e
-  return e
-end
-
-local function touch(e)
-  if not e.touched then
-    e.touched = true
-    touched[#touched + 1] = e
-  end
-end
-
-local function head(e)
-  return sp(e.kind.head, e.N, e.F, e.PN, e.PF, e.M, e.wide, e.nc, e.nr, e.nx, unpack(e.n))
-end
-
--- Tile p of a level: index, count, sum (low, high), squares (low, high), all running totals. What the
--- level's windows don't tell is not kept while its tiles are narrow, and means nothing.
-local function tile_at(e, i, level, p)
-  local w = e.w[i]
-  if w == level.wide_width then return su(level.wide, e.v, e.at[i] + (p - 1) * w + 1) end
-  local index, c, s, q = su(level.narrow, e.v, e.at[i] + (p - 1) * w + 1)
-  if level.squares then return index, c, s, 0, q, 0 end
-  return index, c, level.sums and s or 0, 0, 0, 0
-end
-
 -- Position of the last of n records behind `base`, sorted by their first field, with it <= target; 0 if
 -- there is none.
 local function locate(s, base, n, width, field, target)
@@ -117,18 +46,6 @@ local function locate(s, base, n, width, field, target)
     if su(field, s, base + (mid - 1) * width + 1) <= target then lo = mid else hi = mid - 1 end
   end
   return lo
-end
-
--- The same for tiles, below a known one: record `p` has index `at` > target, record 1 has `first` <= target.
--- Tiles are near evenly spread, so a proportional guess is mostly a step or two off.
-local function locate_tile(s, base, p, at, first, width, field, target)
-  local q = floor(1 + (p - 1) * (target - first) / (at - first))
-  if su(field, s, base + (q - 1) * width + 1) <= target then
-    while q + 1 < p and su(field, s, base + q * width + 1) <= target do q = q + 1 end
-  else
-    repeat q = q - 1 until su(field, s, base + (q - 1) * width + 1) <= target
-  end
-  return q
 end
 
 -- Position of the record that holds `needle` at `offset` behind `skip` bytes; nil if there is none.
@@ -142,9 +59,9 @@ local function find_record(s, needle, width, offset, skip)
   end
 end
 
-local function saturated(high, low, limit)
+local function saturated(high, low)
   local x = high * WIDE + low
-  return x < limit and x or limit
+  return x < EXACT_MAX and x or EXACT_MAX
 end
 
 -- The largest of a run of maxima, in C. `su` answers the values and then a position in the string, which
@@ -160,53 +77,25 @@ local function largest(s, base, width, low, high)
   return max(su(format, s, base + low * width + 1)) - BIAS
 end
 
-local function read_level(e, i, level, windows, t, out)
-  local s, base, n, width, field = e.v, e.at[i], e.n[i], e.w[i], level.index
-  local now, kept = floor(t / level.grain), floor((e.N - level.keep) / level.grain)
-  local first, last = su(field, s, base + 1), (su(field, s, base + (n - 1) * width + 1))
-  local top, p2, at2, c2, sl2, sh2, ql2, qh2, p1, at1
-  for k = 1, #windows do
-    local w = windows[k]
-    local since = w.since
-    if now - w.shift ~= top then
-      top = now - w.shift
-      p2 = top >= last and n or top < first and 0
-        or locate_tile(s, base, n, last, first, width, field, top)
-      if p2 == 0 then return end -- later windows of the level end no later
-      at2, c2, sl2, sh2, ql2, qh2 = tile_at(e, i, level, p2)
-      p1, at1 = p2, at2
-    elseif since then
-      p1, at1 = p2, at2
-    end
-    local low = since and floor((now - since) / w.day) * w.day + since - 1 or top - w.tiles
-    if low < kept then low = kept end
-    if at2 > low then
-      local c1, sl1, sh1, ql1, qh1 = 0, 0, 0, 0, 0
-      if first > low then
-        p1 = 0
-      else -- windows of one shift grow, so this one begins at or below where the last one did
-        if at1 > low then p1 = locate_tile(s, base, p1, at1, first, width, field, low) end
-        at1, c1, sl1, sh1, ql1, qh1 = tile_at(e, i, level, p1)
-      end
-      local c = c2 - c1
-      if w.count then out[w.count] = c < COUNT_MAX and c or COUNT_MAX end
-      if w.sum then out[w.sum] = saturated(sh2 - sh1, sl2 - sl1, EXACT_MAX) end
-      if w.squares then out[w.squares] = saturated(qh2 - qh1, ql2 - ql1, EXACT_MAX) end
-      if w.max then out[w.max] = largest(s, base + n * width, e.m[i], p1, p2) end
-    end
-  end
+
+-- The number of counterparties whose last time is behind `after`; the last one's is the newest payment's.
+local function distinct(v, cps, n, newest, after)
+  if after < newest - CP_KEEP then after = newest - CP_KEEP end
+  if after >= newest then return 0 end
+  return n - locate(v, cps, n, CP_SIZE, '<I6', after)
 end
 
 -- The bins of the tiles in (low, high], as two words of 32 bits.
-local function bins_in(e, i, level, low, high)
-  local kept = floor((e.N - level.keep) / level.grain)
+local function bins_in(v, level, form, base, n, newest, low, high)
+  local kept = floor(newest / level.grain) - level.kept
   if low < kept then low = kept end
-  local n, a, b = e.n[i], 0, 0
+  local a, b = 0, 0
   if n == 0 or low >= high then return a, b end
-  local s, base, width, field = e.v, e.at[i], e.w[i], level.index
-  local bins = base + n * (width + e.m[i])
-  for p = locate(s, base, n, width, field, low) + 1, locate(s, base, n, width, field, high) do
-    local x, y = su('<I4I4', s, bins + (p - 1) * 8 + 1)
+  local width = level[form .. '_width']
+  local field, indexes = level.index, base + width - level.index_size
+  local bins = base + n * (width + level[form .. '_max'])
+  for p = locate(v, indexes, n, width, field, low) + 1, locate(v, indexes, n, width, field, high) do
+    local x, y = su('<I4I4', v, bins + (p - 1) * 8 + 1)
     a, b = bor(a, x), bor(b, y)
   end
   return a, b
@@ -220,74 +109,50 @@ end
 
 -- Bins of the last hour that were in no tile of the days before it: whole hours up to the one in which the
 -- last hour begins, and the 5-minute tiles of that one.
-local function newcomers(e, t)
-  local fine, coarse = e.kind.fine, e.kind.coarse
-  local five, hour = e.kind.levels[fine], e.kind.levels[coarse]
+local function newcomers(v, t, newest, kind, form, fine_at, fine_n, coarse_at, coarse_n)
+  local five, hour = kind.levels[kind.fine], kind.levels[kind.coarse]
   local low = floor((t - HOUR) / five.grain)
-  local a, b = bins_in(e, fine, five, low, floor(t / five.grain))
+  local a, b = bins_in(v, five, form, fine_at, fine_n, newest, low, floor(t / five.grain))
   if a == 0 and b == 0 then return 0 end
   local seam = floor(low * five.grain / hour.grain)
-  local a1, b1 = bins_in(e, fine, five, seam * hour.grain / five.grain - 1, low)
-  local a2, b2 = bins_in(e, coarse, hour, floor((t - NEWCOMER_AFTER) / hour.grain), seam - 1)
+  local before = seam * hour.grain / five.grain - 1
+  local a1, b1 = bins_in(v, five, form, fine_at, fine_n, newest, before, low)
+  local after = floor((t - NEWCOMER_AFTER) / hour.grain)
+  local a2, b2 = bins_in(v, hour, form, coarse_at, coarse_n, newest, after, seam - 1)
   return bits_in(band(a, bnot(bor(a1, a2)))) + bits_in(band(b, bnot(bor(b1, b2))))
 end
 
-local function read_reports(e, slots, t, out)
-  local newest = e.N > e.M and e.N or e.M
-  local kept = newest - RETENTION
-  for at = e.reports + 1, e.recent, REPORT_SIZE do
-    local _, opened, confirmed, final = su(REPORT, e.v, at)
+-- For each of `slots`, the number of standing reports between from and to that became so in its window.
+local function reported(v, from, to, newest, t, slots)
+  local kept, counts = newest - RETENTION, {}
+  for i = 1, #slots do counts[i] = 0 end
+  for at = from + 1, to, REPORT_SIZE do
+    local _, opened, confirmed, final = su(REPORT, v, at)
     if final == 0 or final <= kept then
-      for _, slot in ipairs(slots) do
+      for i, slot in ipairs(slots) do
         local x = slot.open and opened or confirmed
-        if x > 0 and x > kept and x > t - slot.length and x <= t then out[slot.at] = out[slot.at] + 1 end
+        if x > 0 and x > kept and x > t - slot.length and x <= t then counts[i] = counts[i] + 1 end
       end
     end
   end
+  return unpack(counts)
 end
 
-local function read_recent(e, view, t, amount, out)
-  for _, slot in ipairs(view.same) do
-    local same, under, after = 0, 0, max(t - slot.length, e.N - RECENT_KEEP)
-    local first = locate(e.v, e.recent, e.nx, RECENT_SIZE, '<I6', after) + 1
-    for p = first, locate(e.v, e.recent, e.nx, RECENT_SIZE, '<I6', t) do
-      local _, x = su(RECENT, e.v, e.recent + (p - 1) * RECENT_SIZE + 1)
+-- Of the n latest payments in (after, t]: how many of this amount, how many just under a limit.
+local function like_amounts(v, base, n, newest, after, t, amount)
+  local same, under = 0, 0
+  if after < newest - RECENT_KEEP then after = newest - RECENT_KEEP end
+  for at = base + (n - 1) * RECENT_SIZE + 1, base + 1, -RECENT_SIZE do
+    local time, x = su(RECENT, v, at)
+    if time <= after then break end
+    if time <= t then
       if x == amount then same = same + 1 end
       for _, limit in ipairs(JUST_UNDER) do
         if x >= limit[1] and x <= limit[2] then under = under + 1 end
       end
     end
-    out[slot.at] = same
-    for _, other in ipairs(view.under) do
-      if other.length == slot.length then out[other.at] = under end
-    end
   end
-end
-
-local function read_view(view, e, t, amount, other, out)
-  for at = view.from, view.to do out[at] = 0 end
-  local seen = e and e.N > 0 and t - e.N <= RETENTION
-  if view.last then out[view.last] = seen and e.N or UNKNOWN end
-  if view.first then out[view.first] = seen and e.F or UNKNOWN end
-  if view.changed then
-    out[view.changed] = not seen and UNKNOWN or sub(e.v, e.reports - 5, e.reports) == other and 0 or 1
-  end
-  if not e then return end
-  local levels = e.kind.levels
-  for i = 1, #levels do
-    local windows = view.levels[i]
-    if e.n[i] > 0 and #windows > 0 then read_level(e, i, levels[i], windows, t, out) end
-  end
-  if view.distinct and e.nc > 0 then
-    for _, slot in ipairs(view.distinct) do
-      local after = t - slot.length
-      if after < e.N - CP_KEEP then after = e.N - CP_KEEP end
-      out[slot.at] = e.nc - locate(e.v, e.cps, e.nc, CP_SIZE, '<I6', after)
-    end
-  end
-  if view.newcomers and seen then out[view.newcomers] = newcomers(e, t) end
-  if view.same and e.nx > 0 then read_recent(e, view, t, amount, out) end
-  if view.reports and e.nr > 0 then read_reports(e, view.reports, t, out) end
+  return same, under
 end
 
 local function carry(low, high)
@@ -295,114 +160,32 @@ local function carry(low, high)
   return low, high
 end
 
-local function pack_tile(level, wide, index, c, sl, sh, ql, qh)
-  if wide then return sp(level.wide, index, c, sl, sh, ql, qh) end
-  return sp(level.narrow, index, c, sl, ql) -- what its format has no place for is left out
+-- The bins of one tile are 64 bits; a counterparty's is told by its hash.
+local function bin_of(cp)
+  local bin = byte(cp) % BINS
+  return sp('<I4I4', bin < 32 and 2 ^ bin or 0, bin >= 32 and 2 ^ (bin - 32) or 0)
+end
+
+-- `s` with the bin of this counterparty set in the eight bytes at `at`.
+local function marked(s, at, cp)
+  local bin = byte(cp) % BINS
+  local here = at + floor(bin / 8)
+  local old, bit_ = byte(s, here), 2 ^ (bin % 8)
+  if old % (2 * bit_) >= bit_ then return s end
+  return sub(s, 1, here - 1) .. string.char(old + bit_) .. sub(s, here + 1)
 end
 
 local MAX = { [4] = '<I4', [5] = '<I5' }
 
--- The largest amount or the bins of one tile, with this payment in it.
-local function with_max(s, at, width, amount)
-  local old = at and su(MAX[width], s, at) - BIAS or 0
-  return sp(MAX[width], (amount > old and amount or old) + BIAS)
+-- `s` with the maximum at `at` at least this amount.
+local function raised(s, at, width, amount)
+  if su(MAX[width], s, at) >= amount + BIAS then return s end
+  return sub(s, 1, at - 1) .. sp(MAX[width], amount + BIAS) .. sub(s, at + width)
 end
 
-local function with_bin(s, at, cp)
-  local a, b = 0, 0
-  if at then a, b = su('<I4I4', s, at) end
-  local bin = byte(cp) % BINS
-  if bin < 32 then a = bor(a, lshift(1, bin)) else b = bor(b, lshift(1, bin - 32)) end
-  return sp('<I4I4', a % 2 ^ 32, b % 2 ^ 32)
-end
-
--- Add a payment to a level by writing all of its tiles again: for a late one, whose later tiles' running
--- totals grow too, and for one whose totals no longer fit the narrow form. Two pieces are appended.
-local function rewrite_level(e, i, level, t, amount, ql, qh, cp, wide, parts)
-  local index, n, tiles, p, before = floor(t / level.grain), e.n[i], {}, 0, 0
-  local c0, sl0, sh0, l0, h0 = 0, 0, 0, 0, 0
-  for k = 1, n do
-    local at, c, sl, sh, l, h = tile_at(e, i, level, k)
-    if at <= index then
-      p, before = k, at == index and k - 1 or k
-      c0, sl0, sh0, l0, h0 = c, sl, sh, l, h
-    else
-      c, sl, sh = c + 1, carry(sl + amount, sh)
-      l, h = carry(l + ql, h + qh)
-    end
-    if at ~= index then tiles[#tiles + 1] = pack_tile(level, wide, at, c, sl, sh, l, h) end
-  end
-  local sl, sh = carry(sl0 + amount, sh0)
-  local l, h = carry(l0 + ql, h0 + qh)
-  table.insert(tiles, before + 1, pack_tile(level, wide, index, c0 + 1, sl, sh, l, h))
-  parts[#parts + 1] = table.concat(tiles)
-  local pos, old = e.at[i] + n * e.w[i], e.m[i]
-  if old > 0 then
-    local width, maxima = wide and level.wide_max or level.narrow_max, {}
-    for k = 1, n do maxima[k] = sp(MAX[width], (su(MAX[old], e.v, pos + (k - 1) * old + 1))) end
-    local top = amount
-    if before < p then
-      top = max(top, su(MAX[old], e.v, pos + before * old + 1) - BIAS)
-      table.remove(maxima, p)
-    end
-    table.insert(maxima, before + 1, sp(MAX[width], top + BIAS))
-    parts[#parts + 1], pos = table.concat(maxima), pos + n * old
-  end
-  if level.bins > 0 then
-    parts[#parts + 1] = sub(e.v, pos + 1, pos + before * 8)
-      .. with_bin(e.v, before < p and pos + before * 8 + 1, cp)
-      .. sub(e.v, pos + p * 8 + 1, pos + n * 8)
-  end
-  e.n[i] = #tiles
-end
-
--- Append the pieces of a level's value with this payment in it.
-local function apply_level(e, i, level, t, amount, ql, qh, cp, parts)
-  local v, base, n, w = e.v, e.at[i], e.n[i], e.w[i]
-  local kept, index = floor((e.N - level.keep) / level.grain), floor(t / level.grain)
-  if index <= kept then
-    parts[#parts + 1] = sub(v, base + 1, base + n * (w + e.m[i] + level.bins))
-    return
-  end
-  local at, c, sl, sh, l, h = -1, 0, 0, 0, 0, 0
-  if n > 0 then at, c, sl, sh, l, h = tile_at(e, i, level, n) end
-  local wide = w == level.wide_width
-  local widens = not wide and (c + 1 >= NARROW_COUNT
-    or (level.sums and sl + amount >= NARROW_SUM) or (e.m[i] > 0 and amount >= NARROW_SUM)
-    or (level.squares and (l + ql >= NARROW_SQUARES or qh > 0)))
-  if widens or at > index then
-    rewrite_level(e, i, level, t, amount, ql, qh, cp, wide or widens, parts)
-    if widens then
-      e.wide, e.w[i], e.m[i] = e.wide + lshift(1, i - 1), level.wide_width, level.wide_max
-    end
-    return
-  end
-  sl, sh = carry(sl + amount, sh)
-  l, h = carry(l + ql, h + qh)
-  local before, drop = at == index and n - 1 or n, 0
-  if before == n then
-    -- The last tile that fell behind stays: its totals are what the next ones are counted from.
-    while drop + 1 < n and su(level.index, v, base + (drop + 1) * w + 1) <= kept do drop = drop + 1 end
-  end
-  local k, pos = #parts, base + n * w
-  parts[k + 1] = sub(v, base + drop * w + 1, base + before * w)
-  parts[k + 2] = pack_tile(level, wide, index, c + 1, sl, sh, l, h)
-  local m = e.m[i]
-  if m > 0 then
-    parts[k + 3] = sub(v, pos + drop * m + 1, pos + before * m)
-    parts[k + 4] = with_max(v, before < n and pos + before * m + 1, m, amount)
-    k, pos = k + 2, pos + n * m
-  end
-  if level.bins > 0 then
-    parts[k + 3] = sub(v, pos + drop * 8 + 1, pos + before * 8)
-    parts[k + 4] = with_bin(v, before < n and pos + before * 8 + 1, cp)
-  end
-  e.n[i] = before + 1 - drop
-end
-
-local function with_counterparty(e, t, cp)
-  local s, n = sub(e.v, e.cps + 1, e.cps + e.nc * CP_SIZE), e.nc
-  local kept = e.N - CP_KEEP
+-- The n counterparties behind `base`, with this one; the latest comes last.
+local function with_counterparty(v, base, n, newest, t, cp)
+  local s, kept = sub(v, base + 1, base + n * CP_SIZE), newest - CP_KEEP
   if t <= kept then return s end
   local p = find_record(s, cp, CP_SIZE, 6, 0)
   if p then
@@ -421,8 +204,9 @@ local function with_counterparty(e, t, cp)
   return drop > 0 and sub(s, drop * CP_SIZE + 1) or s
 end
 
-local function with_recent(e, t, amount)
-  local s, n, kept = sub(e.v, e.recent + 1, e.recent + e.nx * RECENT_SIZE), e.nx, e.N - RECENT_KEEP
+-- The n latest payments behind `base`, with this one.
+local function with_recent(v, base, n, newest, t, amount)
+  local s, kept = sub(v, base + 1, base + n * RECENT_SIZE), newest - RECENT_KEEP
   if t <= kept then return s end
   local at = n
   while at > 0 do
@@ -436,24 +220,103 @@ local function with_recent(e, t, amount)
   return drop > 0 and sub(s, drop * RECENT_SIZE + 1) or s
 end
 
--- All but the reports, which may come before a life and outlast it.
-local function forget(e)
-  for i, level in ipairs(e.kind.levels) do
-    e.n[i], e.w[i], e.m[i] = 0, level.narrow_width, level.narrow_max
+-- The reports between from and to, but for the first ones that fell behind.
+local function standing_reports(v, from, to, newest)
+  local kept = newest - RETENTION
+  while from < to do
+    local _, opened, confirmed, final = su(REPORT, v, from + 1)
+    if max(opened, confirmed, final) > kept then break end
+    from = from + REPORT_SIZE
   end
-  e.wide, e.nc, e.nx = 0, 0, 0
+  return sub(v, from + 1, to)
 end
 
--- Move the entity's clock. False: the event is older than all that is kept, and reaches nothing.
-local function advance(e, t)
+-- The slow way, for a payment that is late, that begins a life or that outgrows the narrow form: all of the
+-- entity as a table, and back.
+
+local function blank(kind)
+  local e = { N = 0, F = 0, C = 0, SL = 0, SH = 0, QL = 0, QH = 0, D = 0, PN = 0, PF = 0, M = 0, levels = {},
+              parties = '', reports = '', latest = '' }
+  for i = 1, #kind.levels do e.levels[i] = {} end
+  return e
+end
+
+local function tile_at(level, wide, v, at)
+  local tile, a, b, c, d = { sl = 0, sh = 0, ql = 0, qh = 0 }, su(wide and level.wide or level.narrow, v, at)
+  tile.c = a
+  if wide then
+    tile.sl, tile.sh, tile.ql, tile.qh, tile.index = su(level.wide_rest, v, at + 5)
+  elseif level.squares then tile.sl, tile.ql, tile.index = b, c, d
+  elseif level.sums then tile.sl, tile.index = b, c
+  else tile.index = b end
+  return tile
+end
+
+local function open_entity(kind, v)
+  local e, h, k, n = blank(kind), { su(kind.head, v) }, #kind.levels, {}
+  local wide, nc, nx, nr
+  wide, e.N, e.F, nc, nx, nr, e.C, e.SL, e.QL, e.D = unpack(h, 1, 10)
+  e.SH, e.QH, e.PN, e.PF, e.M = unpack(h, 11 + k)
+  e.wide = wide == 1
+  local form, pos = e.wide and 'wide' or 'narrow', kind.head_size
+  for i, level in ipairs(kind.levels) do
+    local size, width, tiles = h[10 + i], level[form .. '_width'], e.levels[i]
+    local maxima = pos + size * width
+    local bins = maxima + size * level[form .. '_max']
+    for p = 1, size do
+      local tile = tile_at(level, e.wide, v, pos + (p - 1) * width + 1)
+      local m = level[form .. '_max']
+      if m > 0 then tile.max = su(MAX[m], v, maxima + (p - 1) * m + 1) - BIAS end
+      if level.bins > 0 then tile.bins = sub(v, bins + (p - 1) * 8 + 1, bins + p * 8) end
+      tiles[p] = tile
+    end
+    pos = bins + size * level.bins
+  end
+  local reports = pos + nc * CP_SIZE
+  local latest = reports + nr * REPORT_SIZE
+  e.parties, e.reports = sub(v, pos + 1, reports), sub(v, reports + 1, latest)
+  e.latest = sub(v, latest + 1)
+  return e
+end
+
+local function packed_tile(level, wide, tile)
+  if wide then return sp(level.wide, tile.c, tile.sl, tile.sh, tile.ql, tile.qh, tile.index) end
+  if level.squares then return sp(level.narrow, tile.c, tile.sl, tile.ql, tile.index) end
+  if level.sums then return sp(level.narrow, tile.c, tile.sl, tile.index) end
+  return sp(level.narrow, tile.c, tile.index)
+end
+
+local function packed(kind, e)
+  local parts, n = { '' }, {}
+  for i, level in ipairs(kind.levels) do
+    local m, tiles, maxima, bins = e.wide and level.wide_max or level.narrow_max, {}, {}, {}
+    for p, tile in ipairs(e.levels[i]) do
+      tiles[p] = packed_tile(level, e.wide, tile)
+      if m > 0 then maxima[p] = sp(MAX[m], tile.max + BIAS) end
+      if level.bins > 0 then bins[p] = tile.bins end
+    end
+    n[i] = #tiles
+    parts[#parts + 1] = table.concat(tiles) .. table.concat(maxima) .. table.concat(bins)
+  end
+  local h = { e.wide and 1 or 0, e.N, e.F, #e.parties / CP_SIZE, #e.latest / RECENT_SIZE,
+              #e.reports / REPORT_SIZE, e.C, e.SL, e.QL, e.D }
+  for i = 1, #n do h[#h + 1] = n[i] end
+  for _, x in ipairs({ e.SH, e.QH, e.PN, e.PF, e.M }) do h[#h + 1] = x end
+  parts[1] = sp(kind.head, unpack(h))
+  return table.concat(parts) .. e.parties .. e.reports .. e.latest
+end
+
+-- The entity with its clock moved; nil: the event is older than all that is kept, and reaches nothing.
+local function advance(kind, e, t)
   if e.N == 0 then
     e.N, e.F = t, t
   elseif t > e.N + RETENTION then -- never seen: a new life; the old one's ends are kept for a late event
-    e.PN, e.PF = e.N, e.F -- that joins the two
-    e.N, e.F = t, t
-    forget(e)
+    local fresh = blank(kind) -- that joins the two. Reports outlast a life.
+    fresh.PN, fresh.PF, fresh.M, fresh.reports = e.N, e.F, e.M, e.reports
+    fresh.N, fresh.F = t, t
+    return fresh
   elseif t < e.N - RETENTION then
-    return false
+    return nil
   else
     if t > e.N then e.N = t end
     if t < e.F then e.F = t end
@@ -461,57 +324,59 @@ local function advance(e, t)
       e.F, e.PN, e.PF = e.PF, 0, 0
     end
   end
-  return true
+  return e
 end
 
--- The entity's reports but for the first ones that fell behind.
-local function standing(e)
-  local kept, from, to = max(e.N, e.M) - RETENTION, e.reports, e.reports + e.nr * REPORT_SIZE
-  while from < to do
-    local _, opened, confirmed, final = su(REPORT, e.v, from + 1)
-    if max(opened, confirmed, final) > kept then break end
-    from = from + REPORT_SIZE
+local function add_to_tile(kind, tile, amount, ql, qh)
+  tile.c = tile.c + 1
+  tile.sl, tile.sh = carry(tile.sl + amount, tile.sh)
+  tile.ql, tile.qh = carry(tile.ql + ql, tile.qh + qh)
+end
+
+-- `total`: what all payments came to before this one, as a tile.
+local function add_to_level(level, tiles, e, total, t, amount, ql, qh, cp)
+  local index, kept, p = floor(t / level.grain), floor(e.N / level.grain) - level.kept, #tiles
+  while p > 0 and tiles[p].index > index do p = p - 1 end
+  local mine = tiles[p]
+  if index > kept and not (mine and mine.index == index) then
+    local from = tiles[p + 1] or total
+    mine = { index = index, c = from.c, sl = from.sl, sh = from.sh, ql = from.ql, qh = from.qh,
+             max = 0, bins = rep('\0', 8) }
+    p = p + 1
+    table.insert(tiles, p, mine)
   end
-  return sub(e.v, from + 1, to)
+  if index > kept then mine.max, mine.bins = max(mine.max or 0, amount), mine.bins and marked(mine.bins, 1, cp) end
+  for later = p + 1, #tiles do add_to_tile(level, tiles[later], amount, ql, qh) end
+  while tiles[1] and tiles[1].index <= kept do table.remove(tiles, 1) end
 end
 
-local function apply_entity(e, t, amount, ql, qh, cp)
-  if not advance(e, t) then return end
-  local kind, v, parts = e.kind, e.v, { '' }
-  local hour = floor((t + LOCAL_OFFSET) / HOUR) % 24
-  local night = hour >= NIGHT_FROM or hour < NIGHT_TO
-  local levels = kind.levels
-  for i = 1, #levels do
-    local level = levels[i]
-    if night or not level.night then
-      apply_level(e, i, level, t, amount, ql, qh, cp, parts)
-    else
-      parts[#parts + 1] = sub(v, e.at[i] + 1, e.at[i] + e.n[i] * (e.w[i] + e.m[i] + level.bins))
+local function add_slowly(kind, v, t, amount, ql, qh, cp, night)
+  local e = advance(kind, v and open_entity(kind, v) or blank(kind), t)
+  if not e then return v end
+  if not kind.squares then ql, qh = 0, 0 end
+  for i, level in ipairs(kind.levels) do
+    local total = { c = level.night and e.D or e.C, sl = e.SL, sh = e.SH, ql = e.QL, qh = e.QH }
+    if night == 1 or not level.night then
+      add_to_level(level, e.levels[i], e, total, t, amount, ql, qh, cp)
     end
   end
-  if kind.parties then
-    local s = with_counterparty(e, t, cp)
-    parts[#parts + 1], e.nc = s, #s / CP_SIZE
-  end
-  if e.nr > 0 then
-    local s = standing(e)
-    parts[#parts + 1], e.nr = s, #s / REPORT_SIZE
-  end
-  if kind.recent then
-    local s = with_recent(e, t, amount)
-    parts[#parts + 1], e.nx = s, #s / RECENT_SIZE
-  end
-  parts[1] = head(e)
-  e.v = table.concat(parts)
-  place(e)
-  touch(e)
+  e.C, e.D = e.C + 1, e.D + night
+  if kind.sums then e.SL, e.SH = carry(e.SL + amount, e.SH) end
+  e.QL, e.QH = carry(e.QL + ql, e.QH + qh)
+  e.wide = e.wide or e.C >= NARROW_COUNT or amount >= NARROW_SUM or e.SL >= NARROW_SUM or e.SH > 0
+    or e.QL >= NARROW_SQUARES or e.QH > 0
+  if kind.parties then e.parties = with_counterparty(e.parties, 0, #e.parties / CP_SIZE, e.N, t, cp) end
+  e.reports = standing_reports(e.reports, 0, #e.reports, max(e.N, e.M))
+  if kind.recent then e.latest = with_recent(e.latest, 0, #e.latest / RECENT_SIZE, e.N, t, amount) end
+  return packed(kind, e)
 end
 
-local function label(e, transaction, at, status)
+-- The value with a report told of the entity; v is '' for one that was never seen.
+local function labelled(kind, v, transaction, at, status)
+  local e = v and open_entity(kind, v) or blank(kind)
   if at > e.M then e.M = at end
   local kept = max(e.N, e.M) - RETENTION
-  local v, from, to = e.v, e.reports, e.reports + e.nr * REPORT_SIZE
-  local reports = standing(e)
+  local reports = standing_reports(e.reports, 0, #e.reports, max(e.N, e.M))
   if at > kept then
     local opened, confirmed, final = 0, 0, 0
     local p = find_record(reports, transaction, REPORT_SIZE, 0, 0)
@@ -525,10 +390,39 @@ local function label(e, transaction, at, status)
     elseif at > final then final = at end
     reports = reports .. sp(REPORT, transaction, opened, confirmed, final)
   end
-  e.nr = #reports / REPORT_SIZE
-  e.v = head(e) .. sub(v, e.kind.head_size + 1, from) .. reports .. sub(v, to + 1)
-  place(e)
-  touch(e)
+  e.reports = reports
+  return packed(kind, e)
+end
+
+-- (what redis_codegen.py writes)
+
+for _, part in ipairs(PARTS) do
+  part.size = part.to - part.from + 1
+  part.width = 8 * part.size
+  part.none = rep('\0', part.width)
+end
+
+-- Values of this call by key, false for none; each is fetched once and written once, however often it
+-- occurs. `keys` are one event's, by view.
+local values, touched, is_touched = {}, {}, {}
+local rings, touched_rings = {}, {}
+for _, view in ipairs(VIEWS) do view.prefix = ARGV[1] .. KINDS[view.kind].name .. ':' end
+
+local function value_of(key)
+  local v = values[key]
+  if v == nil then
+    v = redis.call('GET', key)
+    values[key] = v
+  end
+  return v
+end
+
+local function keep(key, v)
+  values[key] = v
+  if not is_touched[key] then
+    is_touched[key] = true
+    touched[#touched + 1] = key
+  end
 end
 
 local function load_ring(payer)
@@ -562,19 +456,18 @@ local function ask_ring(payer, t, id, content, replay)
   return APPLIED
 end
 
-local out = {}
-
 -- Read the parts of `mask`, all of them before any is applied. Rows are appended to `rows`, one string a part.
 local function read_parts(mask, t, amount, ids, rows)
   for k = 1, #PARTS do
     if band(mask, PART_BITS[k]) ~= 0 then
-      local part = PARTS[k]
-      for _, v in ipairs(part.views) do
-        local view = VIEWS[v]
-        local e = load_entity(view.kind, ids[view.id], view.peek)
-        read_view(view, e, t, amount, sub(ids[part.other], 1, 6), out)
+      local part, row = PARTS[k], ''
+      local other = sub(ids[part.other], 1, 6)
+      for i = 1, #part.views do
+        local view = VIEWS[part.views[i]]
+        local v = value_of(view.prefix .. ids[view.id])
+        row = row .. (v and READ[view.number][byte(v) + 1](v, t, amount, other) or NONE[view.number])
       end
-      rows[k] = sp(part.row, unpack(out, part.from, part.to))
+      rows[k] = row
     end
   end
 end
@@ -584,11 +477,21 @@ local function apply_parts(mask, t, amount, ids)
   local square = math.min(reais * reais, EXACT_MAX)
   local qh = floor(square / WIDE)
   local ql = square - qh * WIDE
+  local hour = floor((t + LOCAL_OFFSET) / HOUR) % 24
+  local night = (hour >= NIGHT_FROM or hour < NIGHT_TO) and 1 or 0
   for k = 1, #PARTS do
     if band(mask, PART_BITS[k]) ~= 0 then
-      for _, applied in ipairs(PARTS[k].applied) do
-        local e = load_entity(applied.kind, ids[applied.id])
-        apply_entity(e, t, amount, ql, qh, sub(ids[PARTS[k].other], 1, 6))
+      local part = PARTS[k]
+      local cp = sub(ids[part.other], 1, 6)
+      for i = 1, #part.applied do
+        local view = VIEWS[part.applied[i]]
+        local key = view.prefix .. ids[view.id]
+        local v = value_of(key)
+        if v then
+          keep(key, ADD[view.kind][byte(v) + 1](v, t, amount, ql, qh, cp, night))
+        else
+          keep(key, BEGIN[view.kind](t, amount, ql, qh, cp, night))
+        end
       end
     end
   end
@@ -597,8 +500,9 @@ end
 local function label_parts(mask, t, status, transaction, ids)
   for k = 1, #PARTS do
     if band(mask, PART_BITS[k]) ~= 0 then
-      local labelled = PARTS[k].labelled
-      label(load_entity(labelled.kind, ids[labelled.id]), transaction, t, status)
+      local view = VIEWS[PARTS[k].labelled]
+      local key = view.prefix .. ids[view.id]
+      keep(key, labelled(KINDS[view.kind], value_of(key), transaction, t, status))
     end
   end
 end
@@ -721,7 +625,7 @@ for from = 1, #ARGV[3], ENTRY_SIZE do
 end
 
 -- Nothing was written until here.
-for _, e in ipairs(touched) do redis.call('SET', e.key, e.v, 'EX', ARGV[5]) end
+for _, key in ipairs(touched) do redis.call('SET', key, values[key], 'EX', ARGV[5]) end
 for _, ring in ipairs(touched_rings) do redis.call('SET', ring.key, ring.value, 'EX', ARGV[5]) end
 if #spans > 0 and (number ~= counter or life ~= tonumber(stored_life)) then
   redis.call('SET', KEYS[1], string.format('%.0f %.0f', number, life))

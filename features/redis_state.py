@@ -48,7 +48,7 @@ from features.windows import DAY, RETENTION
 TTL_SECONDS = (RETENTION + 15 * DAY) // 1000
 """Garbage collection only: longer than anything is read for, so that it can't be told from no TTL."""
 
-_ENTRY = struct.Struct("<HQQQ8s8s12s12s12s12s12s")
+_HEAD, _TAIL = struct.Struct("<BBHQ"), struct.Struct("<QQ8s8s12s12s12s12s12s")
 _SPAN = struct.Struct("<QQQB")
 _SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _NO_HASH, _NO_ENTITY = bytes(8), bytes(12)
@@ -67,31 +67,32 @@ _UNSEEN = -1
 
 
 class Packed:
-    """An entry as the script reads it, and where its parts lie."""
+    """An event as the script reads it, but for where it was read, and where its parts lie."""
 
-    __slots__ = ("body", "ids", "kind", "mask")
+    __slots__ = ("ids", "is_report", "mask", "tail")
 
-    def __init__(self, entry: Entry) -> None:
-        event = entry.event
+    def __init__(self, event: Transaction | FraudReport) -> None:
         ids = {part: entity_key(part, event) for part in PARTS if names_part(part, event)}
         self.ids = ids
         self.mask = sum(_BITS[part] for part in ids)
         payer, payee = ids["payer"], ids["payee"]
         device, key = ids.get("device", _NO_ENTITY), ids.get("payee_key", _NO_ENTITY)
+        self.is_report = isinstance(event, FraudReport)
         if isinstance(event, FraudReport):
-            self.kind = 2
             status = min(REPORT_STATUSES.index(event.status), 2)  # REJECTED and WITHDRAWN are both final
             about = event_hash(event.transaction_event_id)
-            self.body = _ENTRY.pack(
-                entry.span, entry.offset, event.reported_at, status, about, _NO_HASH, payer, payee,
-                _NO_ENTITY, device, key,
-            )  # fmt: skip
+            self.tail = _TAIL.pack(
+                event.reported_at, status, about, _NO_HASH, payer, payee, _NO_ENTITY, device, key
+            )
         else:
-            self.kind = int(entry.replay)
-            self.body = _ENTRY.pack(
-                entry.span, entry.offset, event.occurred_at, event.amount, event_hash(event.event_id),
-                content_hash(event), payer, payee, entity_key("pair", event), device, key,
+            self.tail = _TAIL.pack(
+                event.occurred_at, event.amount, event_hash(event.event_id), content_hash(event),
+                payer, payee, entity_key("pair", event), device, key,
             )  # fmt: skip
+
+    def entry(self, entry: Entry, mask: int) -> bytes:
+        kind = 2 if self.is_report else int(entry.replay)
+        return _HEAD.pack(kind, mask, entry.span, entry.offset) + self.tail
 
 
 @dataclass
@@ -177,18 +178,20 @@ class RedisState:
                 self._client = await dial(self._url)
         return self._client
 
+    def prepare(self, event: Transaction | FraudReport) -> Packed:
+        return Packed(event)
+
     async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
-        packed = [Packed(entry) for entry in entries]
         for span in spans:
             self._covered.setdefault(span.log, (span.start, span.start))
-        work = _Work(self, spans, entries, packed, versions)
+        work = _Work(self, spans, entries, versions)
         await (work.whole() if len(self._shards) == 1 else work.in_two_rounds())
         self._covered |= {span.log: (self._covered[span.log][0], span.stop) for span in spans}
         return work.answer()
 
     async def read(self, transactions: Sequence[Transaction]) -> NDArray[np.float64]:
         entries = [Entry(0, 0, transaction) for transaction in transactions]
-        work = _Work(self, [], entries, [Packed(entry) for entry in entries], "")
+        work = _Work(self, [], entries, "")
         await work.read()
         return work.slots
 
@@ -243,23 +246,19 @@ class RedisState:
             await self._client.aclose()
 
     async def call(
-        self, call: Call, kind: str, spans: Sequence[Span], packed: Sequence[Packed], versions: str
+        self, call: Call, kind: str, spans: Sequence[Span], entries: Sequence[bytes], versions: str
     ) -> Reply:
-        """One call of the script. Raises Behind, StateAway or StateError."""
+        """One call of the script; `entries` as it reads them. Raises Behind, StateAway or StateError."""
         shard = call.shard
         keys = [shard.counter, *(shard.log_key(kind, span.log) for span in spans)]
         packed_spans = b"".join(
             _SPAN.pack(span.floor, self._begin(shard, kind, span), span.stop, span.healing) for span in spans
         )
-        chosen = b"".join(
-            bytes((packed[i].kind, mask)) + packed[i].body
-            for i, mask in zip(call.indexes, call.masks, strict=True)
-        )
         began = int(self._clock() * 1_000_000)
         healing = any(span.healing for span in spans)
         args = [
-            shard.prefix, packed_spans, chosen, versions, TTL_SECONDS, began, shard.seen, shard.life,
-            int(healing and shard.renew),
+            shard.prefix, packed_spans, b"".join(entries), versions, TTL_SECONDS, began,
+            shard.seen, shard.life, int(healing and shard.renew),
         ]  # fmt: skip
         reply = await self._run(keys, args)
         if reply[0] == 1:
@@ -299,13 +298,13 @@ class _Work:
         state: RedisState,
         spans: Sequence[Span],
         entries: Sequence[Entry],
-        packed: list[Packed],
         versions: str,
     ) -> None:
-        self._state, self._spans, self._packed = state, spans, packed
-        self._versions = versions
+        self._state, self._spans, self._entries, self._versions = state, spans, entries, versions
+        packed = [entry.prepared or Packed(entry.event) for entry in entries]
+        self._packed: list[Packed] = packed
         self._shards = state._shards
-        is_payment = np.fromiter((p.kind != 2 for p in packed), dtype=np.bool_, count=len(packed))
+        is_payment = np.fromiter((not p.is_report for p in packed), dtype=np.bool_, count=len(packed))
         self._is_payment = is_payment
         self._rows = np.cumsum(is_payment) - 1
         self.slots = np.zeros((int(is_payment.sum()), len(SLOTS)))
@@ -363,7 +362,10 @@ class _Work:
     async def _round(self, kind: str, calls: list[Call]) -> None:
         """Make the calls side by side; every one has ended when this returns or raises."""
         replies = await asyncio.gather(
-            *(self._state.call(call, kind, self._spans, self._packed, self._versions) for call in calls),
+            *(
+                self._state.call(call, kind, self._spans, self._chosen(call), self._versions)
+                for call in calls
+            ),
             return_exceptions=True,
         )
         failures = [reply for reply in replies if isinstance(reply, BaseException)]
@@ -375,6 +377,12 @@ class _Work:
         for call, reply in zip(calls, replies, strict=True):
             assert isinstance(reply, Reply)
             self._take(call, reply)
+
+    def _chosen(self, call: Call) -> list[bytes]:
+        return [
+            self._packed[i].entry(self._entries[i], mask)
+            for i, mask in zip(call.indexes, call.masks, strict=True)
+        ]
 
     def _take(self, call: Call, reply: Reply) -> None:
         indexes, masks = np.array(call.indexes, dtype=np.intp), np.array(call.masks, dtype=np.intp)
@@ -404,7 +412,7 @@ class _Work:
         """A part that an event does not name is UNKNOWN in what it is answered."""
         for part in ("device", "payee_key"):
             unnamed = [
-                i for i, p in enumerate(self._packed) if part not in p.ids and p.kind != 2 and answered[i]
+                i for i, p in enumerate(self._packed) if part not in p.ids and not p.is_report and answered[i]
             ]
             self.slots[self._rows[unnamed], _COLUMNS[part]] = UNKNOWN
 

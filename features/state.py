@@ -22,7 +22,7 @@ share an entity share its shard, so replaying in the order of these numbers give
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,12 +108,17 @@ class Span(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One decoded record of a call. `replay`: sent again on purpose from the dead letters."""
+    """One decoded record of a call.
+
+    `replay`: sent again on purpose from the dead letters. `prepared`: what the store's `prepare` made of the
+    event, where that was done ahead.
+    """
 
     span: int
     offset: int
     event: Transaction | FraudReport
     replay: bool = False
+    prepared: Any = None
 
 
 class Status(IntEnum):
@@ -173,6 +178,10 @@ class Behind(StateError):
 
 class State(Protocol):
     """What both stores do."""
+
+    def prepare(self, event: Transaction | FraudReport) -> object:
+        """For `Entry.prepared`: what needs nothing but the event, so that the store need not wait for it."""
+        ...
 
     async def apply(self, spans: Sequence[Span], entries: Sequence[Entry], versions: str = "") -> Answer:
         """Read every transaction's windows, then apply it, in the order given; a shard does all or nothing.

@@ -14,6 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, ensure_aiokafka_TP
 from faust.types import TP
 
+from stream.chunks import ChunkedConsumer
 from stream.fence import Fence
 from stream.kafka_log import Place, commit_metadata
 from stream.settings import Settings
@@ -31,7 +32,7 @@ class Commits:
         }
         commits = self
 
-        class FencedConsumer(Consumer):
+        class FencedConsumer(ChunkedConsumer):
             def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
                 return _FencedThread(self, commits=commits, loop=self.loop, beacon=self.beacon)
 

@@ -38,6 +38,7 @@ CODES = {
     "TIME_AHEAD": "the time is more than 10 minutes ahead of the record's own",
     "EVENT_ID_REUSED": "this payer used the event id for another payment",
     "SCORING_ERROR": "scoring this event alone fails",
+    "OUTPUT_TOO_LARGE": "an output topic refuses what is told of this event as too large",
 }
 
 

@@ -21,6 +21,7 @@ _RFC3339 = re.compile(
 _NO_MONEY = 10**12
 """BRL; what is not below it is refused before it is computed with."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE = _EPOCH.replace(tzinfo=None)  # writes itself three times as fast
 _MS = timedelta(milliseconds=1)
 
 
@@ -121,7 +122,7 @@ ReportType = Literal["SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS"
 
 def rfc3339(time: int) -> str:
     """ms since 1970 → `2026-11-21T15:30:00.123Z`."""
-    return datetime.fromtimestamp(time // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time % 1000:03d}Z"
+    return (_NAIVE + timedelta(milliseconds=time)).isoformat(timespec="milliseconds") + "Z"
 
 
 def reais(centavos: int) -> str:

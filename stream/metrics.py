@@ -7,6 +7,13 @@ from contextlib import contextmanager
 from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1, 2, 5, 10, 30, 60)
+_IN_WORKER = (
+    *(
+        ms / 1000
+        for ms in (0.5, 1, 1.5, 2, 2.5, 3, 3.5, *range(4, 16), 17, 20, 25, 30, 40, 60, 100, 200, 500)
+    ),
+    *(1, 5, 30),
+)
 _STAGE = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 EVENTS = Counter("vigia_events", "Records taken from an input topic", ["topic"])
@@ -22,6 +29,9 @@ LATE = Counter(
     "Transactions decided that were older than every tile that the entity keeps",
     ["entity"],
 )
+LATE_DECISIONS = Counter(
+    "vigia_late_decisions", "Decisions of transactions that waited longer than VIGIA_DECISION_DEADLINE"
+)
 WAITS = Counter("vigia_waits", "Times that a dependency was away and the worker waited", ["dependency"])
 
 LAG = Gauge("vigia_lag_records", "Records behind the end of the log", ["topic", "partition"])
@@ -36,6 +46,8 @@ BATCH = Histogram(
 STAGE = Histogram("vigia_stage_seconds", "Time of a batch by stage", ["stage"], buckets=_STAGE)
 LATENCY = Histogram("vigia_latency_seconds", "From a record's Kafka timestamp to its decision delivered",
                     buckets=_LATENCY)  # fmt: skip
+IN_WORKER = Histogram("vigia_in_worker_seconds", "From a record fetched to all that is told of it delivered",
+                      buckets=_IN_WORKER)  # fmt: skip
 
 
 @contextmanager

@@ -1,33 +1,36 @@
 """What leaves the worker: decisions, alerts, feature log and dead letters, through one librdkafka producer.
 
-`deliver` returns when the broker has acknowledged every message; only then may the inputs be acknowledged.
+A batch's messages are handed over with `send`; `delivered` returns when the broker has acknowledged every
+one, and only then may the inputs be acknowledged. Several batches may be on their way, in order.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream.dead_letter import DeadLetter
+from stream import metrics
+from stream.dead_letter import DeadLetter, Rejected
 from stream.health import Health
 from stream.kafka_client import making_client
 from stream.messages import SCHEMA_VERSION
-from stream.pipeline import Decided, Outcomes, Record
+from stream.pipeline import Decided, Outcomes, Record, dead_letter
 from stream.settings import Settings
 from stream.topics import TOPICS
 
 _PRODUCER = {
     "enable.idempotence": True,  # acks=all and no reordering, so a retry is no second message
     "message.timeout.ms": 0,  # a broker that is away is waited for, never given up
-    "delivery.report.only.error": True,
-    "linger.ms": 5,  # `flush` cuts it short
+    "linger.ms": 1,  # a batch is handed over at once; longer would only be waited for
     "queue.buffering.max.messages": 100_000,
     "message.max.bytes": TOPICS["dead-letters"],
 }
 
+_POLL_SECONDS = 0.001
+_TOLD_SECONDS = 1.0
 
 Headers = list[tuple[str, bytes]]
 
@@ -36,68 +39,151 @@ class Undeliverable(Exception):
     """The producer can't go on; nothing of this batch may be acknowledged."""
 
 
+class Outgoing(NamedTuple):
+    """A message, and the record that it answers; None for a dead letter."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    source: Record | None = None
+
+
+@dataclass
+class Delivery:
+    """The messages of one batch on their way."""
+
+    messages: list[Outgoing] = field(default_factory=list)
+    left: int = 0
+    """Handed over and not yet reported."""
+    refused: list[Outgoing] = field(default_factory=list)
+    """Too large for their topic, or sent in one request with one that was."""
+    error: KafkaError | None = None
+
+    def reported(self, error: KafkaError | None, message: Message) -> None:
+        """librdkafka's delivery report."""
+        self.left -= 1
+        if error is None:
+            return
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self.refused.append(self._find(message))
+        else:
+            self.error = error
+
+    def _find(self, message: Message) -> Outgoing:
+        topic, value = message.topic() or "", message.value()
+        return next(m for m in self.messages if m.value == value and topic.endswith(m.topic))
+
+
 class Outputs:
-    """Sends a batch's outcomes. Partition p of an input goes to partition p of each output."""
+    """Sends batches' outcomes. Partition p of an input goes to partition p of each output."""
 
     def __init__(
         self, settings: Settings, worker: str, health: Health, topic_ids: Mapping[str, str] | None = None
     ) -> None:
         """`topic_ids`: of the inputs, by short name; a decision says on which topic's offset it was made."""
         self._topic, self._topic_ids = settings.topic, topic_ids or {}
+        self._deadline = round(settings.decision_deadline * 1000)
         self._fixed = [
             ("schema_version", SCHEMA_VERSION),
             ("group", settings.group_id.encode()),
             ("worker", worker.encode()),
         ]
         self._health = health
-        self._errors: list[KafkaError] = []
+        self._fatal: KafkaError | None = None
         config = {**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error}
         with making_client():
             self._producer = Producer(config)
 
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""
-        now = str(int(time.time() * 1000)).encode()
-        for known in outcomes.dead_letters:
-            letter = replace(known, topic=self._topic(known.topic))
-            self._send("dead-letters", letter.partition, letter.key, letter.value, _dead_headers(letter, now))
+        await self.delivered(self.send(outcomes))
+
+    def send(self, outcomes: Outcomes) -> Delivery:
+        """Hand over all. Raises Undeliverable."""
+        now = int(time.time() * 1000)
+        delivery = Delivery()
+        for letter in outcomes.dead_letters:
+            delivery.messages.append(self._dead_letter(letter, now))
         for decided in outcomes.decided:
-            self._send_decided(decided, now)
+            self._add_decided(decided, now, delivery.messages)
         for logged in outcomes.logged:
-            self._log(logged.record, logged.feature_log, self._headers(logged.record, now))
+            headers = self._headers(logged.record, now)
+            delivery.messages.append(self._log(logged.record, logged.feature_log, headers))
+        for message in delivery.messages:
+            self._hand_over(message, delivery)
+        return delivery
+
+    async def delivered(self, delivery: Delivery) -> None:
+        """Return when the broker has all of it. Raises Undeliverable.
+
+        What was refused as too large is sent again alone, for it may only have shared a request with a larger
+        one; what is refused alone becomes its record's dead letter.
+        """
+        await self._reports(delivery)
+        letters: dict[Record, DeadLetter] = {}
+        for message in delivery.refused:
+            alone = Delivery([message])
+            self._hand_over(message, alone)
+            await self._reports(alone)
+            if alone.refused:
+                if message.source is None:
+                    raise Undeliverable(f"{message.topic} refuses a dead letter as too large")
+                letters.setdefault(message.source, _too_large(message, message.source))
+        if letters:
+            await self.deliver(Outcomes(dead_letters=list(letters.values())))
+            for letter in letters.values():
+                metrics.DEAD_LETTERS.labels(letter.code).inc()
+
+    async def _reports(self, delivery: Delivery) -> None:
+        # Polled from here: a thread of its own would have to wait for the interpreter at each report.
         loop = asyncio.get_running_loop()
-        while len(self._producer):
-            # In a thread: waiting for the broker must not stop heartbeats and health checks.
-            await loop.run_in_executor(None, self._producer.flush, 1.0)
-            if len(self._producer):
+        began = loop.time()
+        while True:
+            self._producer.poll(0)
+            if error := delivery.error or self._fatal:
+                raise Undeliverable(str(error))
+            if not delivery.left:
+                break
+            if loop.time() - began > _TOLD_SECONDS:
                 self._health.waiting("producer", "the broker does not acknowledge")
-            if self._errors:
-                raise Undeliverable(str(self._errors[0]))
-        if self._errors:
-            raise Undeliverable(str(self._errors[0]))
+            await asyncio.sleep(_POLL_SECONDS)
         self._health.answered("producer")
 
-    def _send_decided(self, decided: Decided, now: bytes) -> None:
+    def _add_decided(self, decided: Decided, now: int, messages: list[Outgoing]) -> None:
         record, headers = decided.record, self._headers(decided.record, now)
         if decided.fresh:
-            self._send("decisions", record.partition, record.key, decided.decision, headers)
+            waited = now - record.timestamp
+            told = headers
+            if waited > self._deadline:
+                told = [*headers, ("late", str(waited).encode())]
+                metrics.LATE_DECISIONS.inc()
+            messages.append(
+                Outgoing("decisions", record.partition, record.key, decided.decision, told, record)
+            )
         if decided.alert:
-            self._send("alerts", record.partition, record.key, decided.alert, headers)
+            messages.append(Outgoing("alerts", record.partition, record.key, decided.alert, headers, record))
         if decided.reapplied:
             headers = [*headers, ("reapplied", b"1")]
-        self._log(record, decided.feature_log, headers)
+        messages.append(self._log(record, decided.feature_log, headers))
 
-    def _log(self, record: Record, value: bytes, headers: Headers) -> None:
+    def _log(self, record: Record, value: bytes, headers: Headers) -> Outgoing:
         # The other outputs are of transactions alone; the feature log's records are of both inputs.
         headers = [*headers, ("source_topic", record.topic.encode())]
-        self._send("feature-log", record.partition, record.key, value, headers)
+        return Outgoing("feature-log", record.partition, record.key, value, headers, record)
 
-    def _headers(self, record: Record, now: bytes) -> Headers:
+    def _dead_letter(self, known: DeadLetter, now: int) -> Outgoing:
+        letter = replace(known, topic=self._topic(known.topic))
+        headers = dead_headers(letter, str(now).encode())
+        return Outgoing("dead-letters", letter.partition, letter.key, letter.value, headers)
+
+    def _headers(self, record: Record, now: int) -> Headers:
         headers = [
             *self._fixed,
             ("source_partition", str(record.partition).encode()),
             ("source_offset", str(record.offset).encode()),
-            ("processed_at", now),
+            ("processed_at", str(now).encode()),
         ]
         if topic_id := self._topic_ids.get(record.topic):
             headers.append(("source_topic_id", topic_id.encode()))
@@ -105,26 +191,33 @@ class Outputs:
             headers.append(("traceparent", record.traceparent))
         return headers
 
-    def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Any) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    self._topic(topic), value, key, partition, on_delivery=self._delivered, headers=headers
-                )
-                return
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
+    def _hand_over(self, message: Outgoing, delivery: Delivery) -> None:
+        headers: Any = message.headers
+        try:
+            self._producer.produce(
+                self._topic(message.topic), message.value, message.key, message.partition,
+                delivery.reported, headers=headers,
+            )  # fmt: skip
+        except BufferError:  # never: what is in flight is bounded far below the producer's queue
+            raise Undeliverable("the producer's queue is full") from None
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 raise Undeliverable(str(error)) from error
-
-    def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            self._errors.append(error)
+            delivery.refused.append(message)
+        else:
+            delivery.left += 1
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._errors.append(error)
+            self._fatal = error
 
 
-def _dead_headers(letter: DeadLetter, now: bytes) -> Headers:
+def _too_large(message: Outgoing, source: Record) -> DeadLetter:
+    size = len(message.value or b"")
+    return dead_letter(
+        source, Rejected("OUTPUT_TOO_LARGE", f"{message.topic} refuses its {size} bytes as too large")
+    )
+
+
+def dead_headers(letter: DeadLetter, now: bytes) -> Headers:
     return [*letter.headers(), ("schema_version", SCHEMA_VERSION), ("processed_at", now)]

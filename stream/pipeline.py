@@ -1,10 +1,12 @@
 """One function, `process(batch) -> outcomes`; it knows no Faust, no Kafka client and no HTTP.
 
-decode → windows → vectors → scores → decisions, for a batch of records in the order of their partitions.
+decode → windows → vectors → scores → decisions, for a batch of records in the order of their partitions. The
+worker takes its three steps (`decode`, `read`, `decide`) apart, to let batches overlap.
 The same batch may be processed again after any failure: what was applied is answered from the state's
 log, byte for byte, and what was already decided is not decided again.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -85,6 +87,28 @@ class Outcomes:
     logged: list[Logged] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A batch as it was read, in the order of its partitions: the good records and their events."""
+
+    records: list[Record]
+    events: list[Transaction | FraudReport]
+    prepared: list[object]
+    """Of each event, for the state."""
+    dead_letters: list[DeadLetter]
+    stops: dict[tuple[str, int], int]
+    """Behind the last record of each partition, bad ones too."""
+    taken: Counter[str]
+    """Records of each topic, bad ones too."""
+
+
+class Answered(NamedTuple):
+    """A batch that the state applied."""
+
+    batch: Decoded
+    answer: Answer
+
+
 @dataclass
 class Assignment:
     """Where this worker is in one partition."""
@@ -111,28 +135,40 @@ class Pipeline:
         self._judge = Judge(scorer, policy)
 
     async def process(self, batch: Sequence[Record]) -> Outcomes:
-        """Decide every transaction of the batch. Raises Behind or StateAway; then call again, as it was.
+        """Decide every transaction of the batch. Raises Behind or StateAway; then call again, as it was."""
+        return self.decide(await self.read(self.decode(batch)))
+
+    def decode(self, batch: Sequence[Record]) -> Decoded:
+        """All that can be done before the state is asked. It may be done ahead, and once for all attempts."""
+        decoded = Decoded([], [], [], [], {}, Counter(record.topic for record in batch))
+        with metrics.stage("decode"):
+            for record in batch:
+                place = record.topic, record.partition
+                decoded.stops[place] = max(decoded.stops.get(place, 0), record.offset + 1)
+                try:
+                    event = decode(record)
+                except Rejected as rejected:
+                    decoded.dead_letters.append(dead_letter(record, rejected))
+                else:
+                    decoded.records.append(record)
+                    decoded.events.append(event)
+                    decoded.prepared.append(self.state.prepare(event))
+        return decoded
+
+    async def read(self, batch: Decoded) -> Answered:
+        """Apply the batch to the state. Raises Behind or StateAway; then call again, as it was.
 
         Every assigned partition takes part in the call, so that a loss in any of them is noticed.
         """
-        outcomes = Outcomes()
         assignments = list(self.assignments.values())
         for assignment in assignments:
             assignment.forget_committed()
         places = {key: i for i, key in enumerate(self.assignments)}
-        stops = [a.position for a in assignments]
-        with metrics.stage("decode"):
-            records, entries = [], []
-            for record in batch:
-                place = places[record.topic, record.partition]
-                stops[place] = max(stops[place], record.offset + 1)
-                try:
-                    event = decode(record)
-                except Rejected as rejected:
-                    outcomes.dead_letters.append(dead_letter(record, rejected))
-                    continue
-                records.append(record)
-                entries.append(Entry(place, record.offset, event, record.replay))
+        stops = [max(a.position, batch.stops.get(key, 0)) for key, a in self.assignments.items()]
+        entries = [
+            Entry(places[record.topic, record.partition], record.offset, event, record.replay, prepared)
+            for record, event, prepared in zip(batch.records, batch.events, batch.prepared, strict=True)
+        ]
         spans = [
             Span(a.log, a.committed, a.position, stop) for a, stop in zip(assignments, stops, strict=True)
         ]
@@ -140,23 +176,26 @@ class Pipeline:
             answer = await self.state.apply(spans, entries, self._judge.versions)
         for assignment, stop in zip(assignments, stops, strict=True):
             assignment.position = stop
-        self._decide(records, entries, answer, outcomes)
+        return Answered(batch, answer)
+
+    def decide(self, answered: Answered) -> Outcomes:
+        """What is to be sent of a batch that the state answered."""
+        batch, answer = answered
+        outcomes = Outcomes(dead_letters=list(batch.dead_letters))
+        payments, rows = self._sort(batch, answer, outcomes)
+        if payments:
+            self._decide(payments, answer.slots[rows], outcomes)
         return outcomes
 
     async def heal(self, spans: Sequence[Span], entries: Sequence[Entry]) -> None:
         """Apply again, into the state only. Raises Behind, StateAway."""
         await self.state.apply(spans, entries)
 
-    def _decide(
-        self, records: list[Record], entries: list[Entry], answer: Answer, outcomes: Outcomes
-    ) -> None:
-        payments, rows = self._sort(records, entries, answer, outcomes)
-        if not payments:
-            return
+    def _decide(self, payments: Sequence[Payment], slots: NDArray[np.float64], outcomes: Outcomes) -> None:
         events = [payment.event for payment in payments]
         with metrics.stage("vectors"):
-            matrix = vectors(answer.slots[rows], events)
-        _count_late(payments, answer.slots[rows])
+            matrix = vectors(slots, events)
+        _count_late(payments, slots)
         replayed = [payment.status == Status.REPLAYED for payment in payments]
         # A STORED one's windows are the stored answer's, whatever was to decide it then (`Answer.versions`).
         # What those versions decided and delivered is in `decided`, read back when this worker took over,
@@ -165,24 +204,24 @@ class Pipeline:
         for payment, vector, judgement in zip(payments, matrix, judgements, strict=True):
             self._conclude(payment, vector, judgement, outcomes)
 
-    def _sort(
-        self, records: list[Record], entries: list[Entry], answer: Answer, outcomes: Outcomes
-    ) -> tuple[list[Payment], list[int]]:
+    def _sort(self, batch: Decoded, answer: Answer, outcomes: Outcomes) -> tuple[list[Payment], list[int]]:
         """The transactions to decide and their rows of `answer.slots`; the rest is concluded here."""
         payments, rows, row = [], [], 0
         statuses = map(Status, answer.statuses.tolist())
-        for record, entry, status, numbers in zip(records, entries, statuses, answer.sequences, strict=True):
+        for record, event, status, numbers in zip(
+            batch.records, batch.events, statuses, answer.sequences, strict=True
+        ):
             _count(status)
-            if isinstance(entry.event, FraudReport):
+            if isinstance(event, FraudReport):
                 if status in ANSWERED:
-                    value = encode_applied_report(entry.event, FEATURES_VERSION, numbers)
+                    value = encode_applied_report(event, FEATURES_VERSION, numbers)
                     outcomes.logged.append(Logged(record, value))
                 continue
             if status in ANSWERED:
-                payments.append(Payment(record, entry.event, status, numbers))
+                payments.append(Payment(record, event, status, numbers))
                 rows.append(row)
             elif status == Status.REUSED:
-                outcomes.dead_letters.append(dead_letter(record, _reused(entry.event)))
+                outcomes.dead_letters.append(dead_letter(record, _reused(event)))
             row += 1
         return payments, rows
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from models.costs import Thresholds
 
@@ -35,7 +36,7 @@ class Policy:
 
     thresholds: Thresholds
 
-    @property
+    @cached_property
     def version(self) -> str:
         bounds = f"{self.thresholds.review!r} {self.thresholds.deny!r}"
         return f"costs@{hashlib.sha256(bounds.encode()).hexdigest()[:8]}"

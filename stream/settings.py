@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     http_port: int = Field(
         8000, ge=0, le=65535, description="/metrics, /healthz, /readyz; 0 takes a free one"
     )
+    decision_deadline: float = Field(10.0, gt=0, description="seconds after which a decision is late")
     batch_max: int = Field(1024, ge=1, le=10_000, description="most events that one batch takes")
     commit_seconds: float = Field(0.25, gt=0, description="least time between two commits")
 

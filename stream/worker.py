@@ -1,4 +1,4 @@
-"""One worker's turn: a batch in, every output acknowledged by the broker, then True. Free of Faust.
+"""What a worker does with a batch: it reads the state, decides, and delivers every output. Free of Faust.
 
 An error has three ends (DESIGN section 7): Redis or the broker away: wait here and go on; one event that
 fails alone: its dead letter (`pipeline`); anything else is raised, and whoever calls must leave the process
@@ -6,23 +6,35 @@ before anything is acknowledged.
 
 ::
 
+    Skipped             records were passed over: leave, and read again from what is committed
     WrongCommits        what is committed belongs to a deleted topic: commit this instead, and begin anew
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from features.errors import VigiaError
 from features.state import Behind, LogId, StateError
 from stream import metrics
 from stream.fence import Fence
 from stream.healing import Healer, topic_ids
 from stream.health import Health
 from stream.kafka_log import KafkaAway, KafkaLog, Place, Stand, TopicsMissing
-from stream.outputs import Outputs
+from stream.outputs import Delivery, Outputs
 from stream.patience import Patience, in_thread
-from stream.pipeline import REPORTS, TRANSACTIONS, Assignment, Outcomes, Pipeline, Record
+from stream.pipeline import (
+    REPORTS,
+    TRANSACTIONS,
+    Answered,
+    Assignment,
+    Decoded,
+    Outcomes,
+    Pipeline,
+    Record,
+)
 
 log = logging.getLogger("vigia.worker")
 
@@ -37,6 +49,10 @@ class WrongCommits(Exception):
     def __init__(self, first: Mapping[Place, int]) -> None:
         super().__init__(f"commits of a deleted topic: {dict(first)}")
         self.first = first
+
+
+class Skipped(VigiaError):
+    """Records were passed over that nobody decided: the process leaves, and reads from its commits again."""
 
 
 class Worker:
@@ -56,56 +72,84 @@ class Worker:
     ) -> None:
         self._pipeline, self._outputs, self._kafka, self._health = pipeline, outputs, kafka, health
         self.fence, self._healer, self._group, self._clock = fence, healer, group, clock
-        self._patience, self._delivering = Patience(health), asyncio.Lock()
+        self._patience = Patience(health)
+        self._delivering: set[asyncio.Task[None]] = set()
         self._logs: dict[Place, LogId] = {}
         """Of the whole group."""
 
-    async def handle(
-        self, batch: Sequence[Record], is_current: Callable[[], bool] = lambda: True
-    ) -> Outcomes | None:
-        """Process a batch and deliver all that it sends; then its records may be acknowledged.
+    def decode(self, batch: Sequence[Record]) -> Decoded:
+        """The first step of a batch; see `Pipeline.decode`."""
+        return self._pipeline.decode(batch)
 
-        None: they were no longer this worker's when they were decided (a rebalance came while it waited for
-        Redis or healed), and nothing is delivered. Their new owner is given the stored answers, and decides.
-        Records of a topic that is gone have no new owner: they are delivered, or in a topic made anew they
-        would be repeats that nobody decided.
+    async def read(self, batch: Decoded, before_healing: Callable[[], Awaitable[None]]) -> Answered:
+        """Apply a batch to the state, healing it first if it lost something.
+
+        `before_healing` returns when all that was read before is delivered: what is healed is taken for
+        decided.
         """
-        for record in batch:
-            metrics.EVENTS.labels(record.topic).inc()
-        metrics.BATCH.observe(len(batch))
-        outcomes = await self._process(batch)
+        for topic, count in batch.taken.items():
+            metrics.EVENTS.labels(topic).inc(count)
+        metrics.BATCH.observe(batch.taken.total())
+        return await self._read(batch, before_healing)
+
+    def holes(self, first: Mapping[Place, int]) -> dict[Place, tuple[int, int]]:
+        """Offsets between what was read last and the first ones of a batch; transactions leave such."""
+        positions = self.positions()
+        return {p: (positions[p], offset) for p, offset in first.items() if offset > positions.get(p, offset)}
+
+    async def check_holes(self, holes: Mapping[Place, tuple[int, int]]) -> None:
+        """Raises Skipped if there is a record in one."""
+        for (topic, partition), (start, stop) in holes.items():
+            read = self._kafka.records
+            if await self._patience.blocking("kafka", read, topic, partition, start, stop, 1):
+                raise Skipped(f"{topic}[{partition}]: records from {start} were not read, but {stop} was")
+
+    async def send(self, answered: Answered, is_current: Callable[[], bool]) -> "asyncio.Task[None] | None":
+        """Decide a batch and send all of it; its records may be acknowledged when the task has ended.
+
+        None: they are no longer this worker's (a rebalance came while it waited for Redis or healed), and
+        nothing is sent. Their new owner is given the stored answers, and decides. Records of a topic that is
+        gone have no new owner: they are sent, or in a topic made anew they would be repeats that nobody
+        decided.
+        """
+        outcomes = self._pipeline.decide(answered)
         if not is_current() and not await self._topics_changed():
             log.warning("a rebalance came: a batch is left to its new owner")
             return None
-        async with self._delivering:  # nothing awaited since the check: see `delivered`
-            with metrics.stage("deliver"):
-                await self._outputs.deliver(outcomes)
+        # Nothing awaited since the check: see `delivered`.
+        delivering = asyncio.create_task(self._deliver(outcomes, self._outputs.send(outcomes)))
+        self._delivering.add(delivering)
+        delivering.add_done_callback(self._delivering.discard)
+        return delivering
+
+    async def _deliver(self, outcomes: Outcomes, delivery: Delivery) -> None:
+        with metrics.stage("deliver"):
+            await self._outputs.delivered(delivery)
         self._count(outcomes)
-        return outcomes
 
     async def _topics_changed(self) -> bool:
         self.fence.look(await self._patience.blocking("kafka", self._kafka.topic_ids, INPUTS))
         return self.fence.closed
 
     async def delivered(self, seconds: float) -> bool:
-        """Return when no delivery is in flight; False: it is, after so many seconds."""
-        try:
-            async with asyncio.timeout(seconds), self._delivering:
-                return True
-        except TimeoutError:
-            return False
+        """Return when no delivery is in flight; False: one is, after so many seconds."""
+        if not self._delivering:
+            return True
+        _, left = await asyncio.wait(self._delivering, timeout=seconds)
+        return not left
 
     async def sweep(self) -> None:
         """Tell every shard what is committed, and notice what it lost: an idle worker would do neither."""
-        await self._process([])
+        await self._read(self.decode([]), _at_once)
 
-    async def _process(self, batch: Sequence[Record]) -> Outcomes:
+    async def _read(self, batch: Decoded, before_healing: Callable[[], Awaitable[None]]) -> Answered:
         while True:
             try:
-                return await self._patience("redis", lambda: self._pipeline.process(batch))
+                return await self._patience("redis", lambda: self._pipeline.read(batch))
             except Behind:
                 log.warning("the state lost applied events; reading them again")
-                await self._make_whole(self.positions(), lost=True, in_flight=bool(batch))
+                await before_healing()
+                await self._make_whole(self.positions(), lost=True, in_flight=bool(batch.stops))
 
     def committed(self, offsets: Mapping[Place, int]) -> None:
         """The broker confirmed these commits; the next call lets the state forget what lies below."""
@@ -114,7 +158,7 @@ class Worker:
                 assignment.committed = max(assignment.committed, offset)
 
     def positions(self) -> dict[Place, int]:
-        """Where this worker is: all below is decided and delivered, between two turns."""
+        """Where this worker is: all below was read, and is delivered when no turn is on its way."""
         return {place: a.position for place, a in self._pipeline.assignments.items()}
 
     async def look_for_kafka(self) -> None:
@@ -189,9 +233,14 @@ class Worker:
 
     def _count(self, outcomes: Outcomes) -> None:
         now = self._clock() * 1000
-        for letter in outcomes.dead_letters:
-            metrics.DEAD_LETTERS.labels(letter.code).inc()
-        for decided in outcomes.decided:
-            if decided.fresh:
-                metrics.DECISIONS.labels(decided.outcome).inc()
-                metrics.LATENCY.observe(max(0.0, now - decided.record.timestamp) / 1000)
+        for code, count in Counter(letter.code for letter in outcomes.dead_letters).items():
+            metrics.DEAD_LETTERS.labels(code).inc(count)
+        fresh = [decided for decided in outcomes.decided if decided.fresh]
+        for outcome, count in Counter(decided.outcome for decided in fresh).items():
+            metrics.DECISIONS.labels(outcome).inc(count)
+        for decided in fresh:
+            metrics.LATENCY.observe(max(0.0, now - decided.record.timestamp) / 1000)
+
+
+async def _at_once() -> None:
+    """Nothing is on its way."""

@@ -47,6 +47,7 @@ REPORT = {
 FROM_THE_PIPELINE = {
     "EVENT_ID_REUSED": "only the state knows what an id was used for: tests/unit/test_pipeline.py",
     "SCORING_ERROR": "only the scorer can fail so: tests/unit/test_pipeline.py",
+    "OUTPUT_TOO_LARGE": "only a broker refuses so: tests/integration/test_outputs.py",
 }
 
 

@@ -1,0 +1,84 @@
+"""Chunks: consecutive records of one partition go through Faust as one message, whose cost is paid once.
+
+Faust's fetching is left as it is: its scheduler, which chooses the order in which fetched records are handed
+on, hands on lists of them. So the parent's checks (a generation that changed, a flow that stopped, the seek
+back after it) hold for a chunk as they do for a record. docs/adr/0009 lists the internals this leans on.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, Message
+
+CHUNK = 256
+"""Most records of a chunk: what one partition takes before the next has its turn. A batch may be smaller."""
+
+WAITING = 4096
+"""Records that may wait for the agent; beyond them nothing is fetched, and the fetcher's partitions pause."""
+
+_FULL_SECONDS = 0.002
+
+
+class Chunk(ConsumerMessage):
+    """What Faust takes for one message: acknowledging it acknowledges its records."""
+
+    __slots__ = ("received", "records")
+
+    def __init__(self, tp: TP, records: list[Any], generation: int, received: float) -> None:
+        """`records`: aiokafka's. `received`: `time.monotonic` at which they were fetched."""
+        last = records[-1]
+        super().__init__(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, None, None, b"",
+            None, tp=tp, generation_id=generation,
+        )  # fmt: skip
+        self.records, self.received = records, received
+
+
+def in_chunks(size: int) -> type[DefaultSchedulingStrategy]:
+    """Faust's round robin over topics and partitions, by chunks of at most `size` records."""
+
+    class InChunks(DefaultSchedulingStrategy):
+        def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, list[Any]]]:
+            return super().iterate({tp: _cut(found, size) for tp, found in records.items()})
+
+    return InChunks
+
+
+def _cut(records: list[Any], size: int) -> list[list[Any]]:
+    return [records[i : i + size] for i in range(0, len(records), size)]
+
+
+class ChunkedConsumer(Consumer):
+    """Faust's own, whose messages are chunks. They must be acknowledged in order."""
+
+    waiting: Callable[[], int] | None = None
+    """How many records were handed on and not yet taken."""
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's
+        while self._is_full() and self.flow_active and not self.should_stop:
+            await self.sleep(_FULL_SECONDS)
+        async for tp, chunk in super().getmany(timeout):
+            yield tp, chunk
+
+    def _is_full(self) -> bool:
+        return self.waiting is not None and self.waiting() >= WAITING
+
+    def _to_message(self, tp: TP, record: list[Any]) -> Chunk:
+        return Chunk(tp, record, self.app.consumer_generation_id, time.monotonic())
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """A chunk has its last record's offset; those below it are no gap."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """In order, whatever lies below the last acknowledged chunk is acknowledged."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last = acked[-1]
+        acked.clear()
+        self._acked_index[tp].clear()
+        return last + 1

@@ -1,0 +1,215 @@
+"""Turns: batches that overlap, each step of a batch after the same step of the batch before it.
+
+While one batch waits for its delivery reports the next is decided, the one after that is with the state, and
+one more is decoded. Whatever takes the partitions over, heals or begins anew waits until all of them ended.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from features.errors import VigiaError
+from stream import metrics
+from stream.chunks import Chunk
+from stream.commits import Commits
+from stream.health import Health
+from stream.intake import Intake
+from stream.kafka_log import Place
+from stream.pipeline import Answered, Decoded
+from stream.record_time import in_record_time
+from stream.worker import Worker, WrongCommits
+
+log = logging.getLogger("vigia.turns")
+
+SESSION_SECONDS = 6
+
+_IN_FLIGHT = 4
+"""Turns at a time: one is delivered, one decided, one with the state, one decoded."""
+
+
+async def or_leave(work: Coroutine[Any, Any, None]) -> None:
+    """Leave the process at an error that nobody can mend, before anything is acknowledged."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        told = error if isinstance(error, VigiaError) else "leaving before anything is acknowledged"
+        log.critical("cannot go on: %s", told, exc_info=not isinstance(error, VigiaError))
+        logging.shutdown()
+        os._exit(1)
+
+
+class Turn:
+    """One batch on its way."""
+
+    def __init__(self, events: Sequence[Any], batch: Decoded, before: "Turn | None") -> None:
+        self.events, self.batch = events, batch
+        self.first: dict[Place, int] = {}
+        """The first offset of each partition."""
+        self.rebalances = -1
+        """How many there had been when it was read."""
+        self.holes: dict[Place, tuple[int, int]] = {}
+        """Offsets that lie before it and were in no batch."""
+        self.begun, self.sent, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._before = before
+
+    async def after_sent(self) -> None:
+        """Return when the turn before it has handed over its messages, or was dropped."""
+        if self._before:
+            await self._before.sent.wait()
+
+    async def after_ended(self) -> None:
+        """Return when all turns before it are over."""
+        if self._before:
+            await self._before.ended.wait()
+            self._before = None
+
+
+class Turns:
+    """Takes batches one after the other, several on their way; attaches and sweeps between them."""
+
+    def __init__(self, intake: Intake, worker: Worker, health: Health, commits: Commits) -> None:
+        self._intake, self._worker, self._health, self._commits = intake, worker, health, commits
+        self._reading = asyncio.Lock()
+        """Held by whoever asks the state, or changes what is attached. First come, first served."""
+        self._room = asyncio.Semaphore(_IN_FLIGHT)
+        self._last: Turn | None = None
+        """The latest; it may still wait for the one that is with the state."""
+        self._reader: Turn | None = None
+        """The latest that was with the state."""
+        self._unacknowledged: list[Any] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._attached = -1
+        self._rebalances = 0
+
+    def forget(self) -> None:
+        """What was attached is not; a group that begins anew counts its generations from 1 again."""
+        self._attached = -1
+        self._rebalances += 1
+        self._unacknowledged.clear()
+
+    async def give_up(self) -> None:
+        """Before the partitions go to another worker, which reads back what was decided: return when the
+        deliveries in flight are finished, or after the session timeout."""
+        self.forget()
+        if not await self._worker.delivered(SESSION_SECONDS):
+            log.warning("a delivery is still in flight; another worker may decide the same events")
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """A turn, or an attach; the process ends at its error."""
+        task = asyncio.create_task(or_leave(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def attach(self) -> None:
+        async with self._reading:
+            if self._reader:
+                await self._reader.ended.wait()
+            await self._attach({})
+
+    async def take(self, stream: Any) -> None:
+        async for events in self._intake.batches(stream):
+            records = in_record_time([record for event in events for record in self._intake.records(event)])
+            self._last = turn = Turn(events, self._worker.decode(records), self._last)
+            for record in reversed(records):
+                turn.first[record.topic, record.partition] = record.offset
+            self.start(self._take(turn))
+            await turn.begun.wait()  # what comes until then joins the next batch
+
+    async def sweep(self) -> None:
+        """What an idle worker does now and then; a batch under way does as much."""
+        if self._reading.locked() or self._tasks:
+            return
+        async with self._reading:
+            self._worker.fence.obey()
+            if self._attached == self._intake.generation and self._intake.flowing:
+                self._worker.committed(self._intake.committed())
+                await self._worker.sweep()
+                self._intake.observe_lag(self._worker.positions())
+
+    async def _take(self, turn: Turn) -> None:
+        async with self._room:
+            async with self._reading:
+                self._reader = turn
+                answered = await self._read(turn)
+            if answered is not None:
+                await self._finish(turn, answered)
+            turn.sent.set()
+            await turn.after_ended()
+            turn.ended.set()
+
+    async def _read(self, turn: Turn) -> Answered | None:
+        """None: the batch was fetched before a rebalance; its owner fetches it again."""
+        intake, worker = self._intake, self._worker
+        if worker.fence.closed:  # these may be records of a topic that is no more
+            await turn.after_ended()
+            await worker.fence.passed()
+        if worker.was_past(turn.first):  # Kafka went back to what is committed
+            self._attached = -1
+        if self._attached != intake.generation:
+            await turn.after_ended()
+            await self._attach(turn.first)
+        turn.rebalances = self._rebalances
+        turn.begun.set()
+        if not self._is_current(turn):
+            return None
+        turn.holes = worker.holes(turn.first)
+        worker.committed(intake.committed())
+        return await worker.read(turn.batch, turn.after_ended)
+
+    async def _finish(self, turn: Turn, answered: Answered) -> None:
+        for _ in range(4):  # the next batch's call goes to the state before this one takes the processor
+            await asyncio.sleep(0)
+        await turn.after_sent()
+        delivery = await self._worker.send(answered, lambda: self._is_current(turn))
+        turn.sent.set()
+        if delivery is not None:
+            await delivery
+            self._observe(turn)
+            await self._worker.check_holes(turn.holes)
+        await turn.after_ended()
+        if delivery is not None:
+            await self._acknowledge(turn)
+        else:  # its new owner is given the stored answers; if that is this worker, it attaches anew
+            self._attached = -1
+
+    async def _acknowledge(self, turn: Turn) -> None:
+        self._unacknowledged += turn.events
+        fence = self._worker.fence
+        if fence.closed:
+            if turn is not self._last:  # which may be with the state already: it asks the fence for both
+                return
+            await fence.passed()
+        for event in self._unacknowledged:
+            event.ack()
+        self._unacknowledged.clear()
+        self._intake.observe_lag(self._worker.positions())
+
+    def _is_current(self, turn: Turn) -> bool:
+        return self._rebalances == turn.rebalances and all(map(self._intake.is_current, turn.events))
+
+    def _observe(self, turn: Turn) -> None:
+        now = time.monotonic()
+        for event in turn.events:
+            chunk: Chunk = event.message
+            for _ in chunk.records:
+                metrics.IN_WORKER.observe(now - chunk.received)
+
+    async def _attach(self, first: dict[Place, int]) -> None:
+        """Take over what the last rebalance assigned, if that was not done yet. No turn is on its way."""
+        while self._attached != self._intake.generation:
+            generation, rebalances = self._intake.generation, self._rebalances
+            try:
+                await self._worker.attach(self._intake.assigned(), first)
+            except WrongCommits as wrong:
+                # Faust began to read where these commits said: it begins again where the topic does.
+                await self._commits.rewind(wrong.first)
+                self._worker.fence.close(str(wrong))
+                self._worker.fence.obey()
+            if self._rebalances == rebalances:
+                self._attached = generation
+        self._health.start()

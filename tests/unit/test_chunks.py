@@ -1,0 +1,57 @@
+"""Chunks keep Faust's round robin, and what they commit is what was acknowledged."""
+
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from stream.chunks import Chunk, ChunkedConsumer, in_chunks
+
+BUSY, QUIET, OTHER = TP("transactions", 0), TP("transactions", 1), TP("fraud-reports", 0)
+
+
+def order(size: int, **counts: int) -> list[tuple[TP, list[int]]]:
+    places = {"busy": BUSY, "quiet": QUIET, "other": OTHER}
+    return list(in_chunks(size)().iterate({places[n]: list(range(c)) for n, c in counts.items()}))
+
+
+def test_every_record_comes_once_in_the_order_of_its_partition() -> None:
+    found: dict[TP, list[int]] = defaultdict(list)
+    for tp, records in order(4, busy=11, quiet=3, other=4):
+        assert 0 < len(records) <= 4
+        found[tp] += records
+    assert found == {BUSY: list(range(11)), QUIET: list(range(3)), OTHER: list(range(4))}
+
+
+def test_a_busy_partition_lets_the_quiet_ones_go_before_its_second_chunk() -> None:
+    places = [tp for tp, _ in order(4, busy=100, quiet=3, other=4)]
+    assert sorted(places[:3]) == sorted([BUSY, QUIET, OTHER])
+    assert places[3:] == [BUSY] * 24
+
+
+def test_no_records_are_no_chunks() -> None:
+    assert order(4, busy=0, quiet=0) == []
+
+
+def consumer() -> Any:
+    made = ChunkedConsumer.__new__(ChunkedConsumer)
+    made._acked, made._acked_index = defaultdict(list), defaultdict(set)
+    return made
+
+
+def test_what_is_committed_lies_behind_the_last_chunk_that_was_acknowledged() -> None:
+    made = consumer()
+    assert made._new_offset(BUSY) is None
+    made._acked[BUSY] += [255, 300]
+    made._acked_index[BUSY] |= {255, 300}
+    assert made._new_offset(BUSY) == 301
+    assert made._new_offset(BUSY) is None
+    assert not made._acked_index[BUSY]
+
+
+def test_a_chunk_stands_for_its_last_record() -> None:
+    records = [SimpleNamespace(offset=o, timestamp=1_000 * o, timestamp_type=0) for o in (7, 8, 11)]
+    chunk = Chunk(BUSY, records, 3, 0.5)
+    assert (chunk.tp, chunk.offset, chunk.timestamp, chunk.generation_id) == (BUSY, 11, 11.0, 3)
+    assert (chunk.records, chunk.received) == (records, 0.5)
