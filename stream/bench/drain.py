@@ -66,8 +66,6 @@ def drain(
     wanted = sum(message.topic == "transactions" for message in messages)
     counters = {topic: Counter(field, topic) for topic in ("decisions", "alerts", "dead-letters")}
     with ExitStack() as stack:
-        for counter in counters.values():
-            stack.callback(counter.close)
         children = [
             stack.enter_context(child(runner, _own_port(field, i), field.folder, f"{runner[-1]}-{i}"))
             for i in range(workers)

@@ -84,22 +84,18 @@ def measure(field: Field, messages: list[Message], loads: Sequence[Load]) -> dic
 
 def _send_all(field: Field, worker: Child, messages: list[Message], loads: Sequence[Load]) -> Iterator[_Sent]:
     rest, expected, decisions = iter(messages), 0, Counter(field, "decisions")
-    try:
-        for load in loads:
-            warm = list(islice(rest, load.uncounted))
-            part = list(islice(rest, load.counted))
-            if len(part) < load.counted:
-                raise VigiaError(f"the stream is too short for {load.rate:g} events/s: use fewer --seconds")
-            _generate(field, warm, load.rate)
-            expected = _decided(decisions, expected, warm, worker)
-            before, cpu = _buckets(worker), cpu_by_process(field, [worker])
-            generator = _generate(field, part, load.rate)
-            expected = _decided(decisions, expected, part, worker)
-            spent = cpu_by_process(field, [worker])
-            costs = {name: (spent[name] - cpu[name]) / len(part) * 1e6 for name in cpu}
-            yield _Sent(load, part, generator, between(before, _buckets(worker)), costs)
-    finally:
-        decisions.close()
+    for load in loads:
+        warm, part = list(islice(rest, load.uncounted)), list(islice(rest, load.counted))
+        if len(part) < load.counted:
+            raise VigiaError(f"the stream is too short for {load.rate:g} events/s: use fewer --seconds")
+        _generate(field, warm, load.rate)
+        expected = _decided(decisions, expected, warm, worker)
+        before, cpu = _buckets(worker), cpu_by_process(field, [worker])
+        generator = _generate(field, part, load.rate)
+        expected = _decided(decisions, expected, part, worker)
+        spent = cpu_by_process(field, [worker])
+        costs = {name: (spent[name] - cpu[name]) / len(part) * 1e6 for name in cpu}
+        yield _Sent(load, part, generator, between(before, _buckets(worker)), costs)
 
 
 def _decided(decisions: Counter, before: int, part: Sequence[Message], worker: Child) -> int:
