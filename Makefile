@@ -1,6 +1,6 @@
 # What a person runs. Everything below needs Python 3.11 and make; `setup` fetches the rest, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test check bench bench-quality
+.PHONY: help setup up down demo test check bench bench-quality chaos soak
 
 IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -53,3 +53,9 @@ bench: setup ## print the benchmarks' figures
 
 bench-quality: setup ## print the average precision on the Fraud Detection Handbook's data, if they are here
 	@$(BIN)/python -m tests.bench.quality
+
+chaos: setup ## kill, freeze and fill everything under load, one fault at a time (15 minutes); FAULTS="…" chooses
+	@$(BIN)/python -m tests.chaos $(FAULTS) $(if $(FAULTS),,--write docs/chaos.md)
+
+soak: setup ## 30 minutes at 3,000 events a second with a fault every minute
+	@$(BIN)/python -m tests.chaos.soak --write docs/soak.md

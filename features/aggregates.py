@@ -10,6 +10,7 @@ vector is the same bytes alone or among a thousand.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -62,22 +63,30 @@ class Frame:
         column: Column = self.slots[:, self.index[slot]]
         return column
 
-    def field(self, name: str) -> list[object]:
-        return [getattr(transaction, name) for transaction in self.transactions]
+    @cached_property
+    def _fields(self) -> dict[str, tuple[object, ...]]:
+        columns = zip(*self.transactions, strict=True) if self.transactions else repeat(())
+        return dict(zip(Transaction._fields, columns, strict=False))
+
+    def field(self, name: str) -> tuple[object, ...]:
+        return self._fields[name]
 
     def numbers(self, name: str) -> Column:
         """A field as numbers; NaN where the sender left it out."""
-        return np.array([np.nan if x is None else x for x in self.field(name)], dtype=np.float64)
+        values = self.field(name)
+        if values.count(None) == len(values):  # most optional fields, of most senders
+            return np.full(len(values), np.nan)
+        return np.array(values, dtype=np.float64)  # a NaN for each None
 
     @cached_property
     def time(self) -> Column:
         """Event time in ms."""
-        return np.array([t.occurred_at for t in self.transactions], dtype=np.float64)
+        return self.numbers("occurred_at")
 
     @cached_property
     def amount(self) -> Column:
         """Amount in BRL."""
-        return np.array([t.amount for t in self.transactions], dtype=np.float64) / 100.0
+        return self.numbers("amount") / 100.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,8 @@ class Feature:
     """The reason code that this feature speaks for (`stream/policy.py` has the words)."""
     read: Callable[[Frame], Column]
     needs: tuple[Slot, ...] = ()
+    divisor: float | None = None
+    """Of a column that is its one slot, UNKNOWN as NaN, divided by this: all such are read in one go."""
 
     @property
     def entity(self) -> str:
@@ -124,10 +135,12 @@ def _suffix(window: str, delayed: bool) -> str:
 
 def _answer(slot: Slot, name: str, meaning: str, unit: str, reason: str) -> Feature:
     """The state's answer as it is; centavos become BRL."""
-    scale = 100.0 if unit == "BRL" else 1.0
-    return Feature(
-        f"{slot.entity}_{name}", meaning, unit, reason, lambda frame: known(frame.slot(slot)) / scale, (slot,)
-    )
+    divisor = 100.0 if unit == "BRL" else 1.0
+
+    def read(frame: Frame) -> Column:
+        return known(frame.slot(slot)) / divisor
+
+    return Feature(f"{slot.entity}_{name}", meaning, unit, reason, read, (slot,), divisor)
 
 
 def count(entity: str, window: str, reason: str, *, delayed: bool = False) -> Feature:

@@ -183,6 +183,11 @@ SLOTS: tuple[Slot, ...] = _slots()
 
 _INDEX = {slot: i for i, slot in enumerate(SLOTS)}
 
+_PLAIN = [i for i, feature in enumerate(FEATURES) if feature.divisor is not None]
+_PLAIN_SLOTS = [_INDEX[FEATURES[i].needs[0]] for i in _PLAIN]
+_DIVISORS = np.array([FEATURES[i].divisor for i in _PLAIN], dtype=np.float64)
+_COMPUTED = [(i, feature) for i, feature in enumerate(FEATURES) if feature.divisor is None]
+
 
 def _reason_groups() -> dict[str, tuple[int, ...]]:
     codes = dict.fromkeys(feature.reason for feature in FEATURES)
@@ -200,7 +205,8 @@ def vectors(slots: NDArray[np.float64], transactions: Sequence[Transaction]) -> 
     """
     frame = Frame(slots, transactions, _INDEX)
     matrix = np.empty((len(transactions), len(FEATURES)), dtype="<f4")
-    for column, feature in enumerate(FEATURES):
+    matrix[:, _PLAIN] = f.known(slots[:, _PLAIN_SLOTS]) / _DIVISORS
+    for column, feature in _COMPUTED:
         matrix[:, column] = feature.read(frame)
     matrix[np.isnan(matrix)] = np.float32(np.nan)
     return matrix

@@ -45,12 +45,8 @@ def is_night(frame: Frame) -> Column:
 
 
 def same_institution(frame: Frame) -> Column:
-    return np.array(
-        [
-            np.nan if t.payer_ispb is None or t.payee_ispb is None else float(t.payer_ispb == t.payee_ispb)
-            for t in frame.transactions
-        ]
-    )
+    both = zip(frame.field("payer_ispb"), frame.field("payee_ispb"), strict=True)
+    return np.array([np.nan if a is None or b is None else float(a == b) for a, b in both])
 
 
 def device_registered(frame: Frame) -> Column:

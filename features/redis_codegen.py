@@ -278,7 +278,8 @@ def _adder(kind: Plan, form: str) -> str:
     n = len(levels)
     grain = levels[0]["grain"]
     totals = [("SL", "SH", "amount", "0")] * kind["sums"] + [("QL", "QH", "ql", "qh")] * kind["squares"]
-    pieces = [f"s{i}" for i in range(1, n + 1)]
+    pieces = [name for i, level in enumerate(levels, 1) for name in _piece_names(i, level, form)]
+    nothing = ",".join(["''"] * len(pieces))
     lines = [
         "function(v, t, amount, ql, qh, cp, night)",
         f"local _,N,F,nc,nx,nr,C,SL,QL,D,{','.join(_names('n', n))},SH,QH,PN,PF,M = su('{kind['head']}', v)",
@@ -286,6 +287,7 @@ def _adder(kind: Plan, form: str) -> str:
         "or PN > 0 and t - PN <= RETENTION",
         *_outgrown(kind, form),
         f"then return add_slowly(KINDS[{kind['number']}], v, t, amount, ql, qh, cp, night) end",
+        f"local {','.join(pieces)} = {nothing}",
         *_places(kind, form),
         "local newest = t > N and t or N",
     ]
@@ -329,11 +331,11 @@ def _outgrown(kind: Plan, form: str) -> Iterator[str]:
 
 
 def _piece(i: int, level: Plan, after: str, form: str) -> Iterator[str]:
-    """A level with this payment in it, as the local `s<i>`: in the last tile or in a new one."""
+    """A level with this payment in it: in its last tile, or in a new one."""
     width, size = level[f"{form}_width"], level["index_size"]
     largest, bins = level[f"{form}_max"], level["bins"]
     index = f"su('{level['index']}', v, a{i} + DROP * {width} + {width - size + 1})"
-    yield f"local s{i}"
+    yield "do"
     yield f"local is = {_tile_of('t', level)}"
     yield f"local was = {_tile_of('N', level)}"
     if level["night"]:
@@ -345,6 +347,7 @@ def _piece(i: int, level: Plan, after: str, form: str) -> Iterator[str]:
     yield f"if was <= kept then drop = n{i} else"
     yield f"while {index.replace('DROP', 'drop')} <= kept do drop = drop + 1 end"
     yield "end"
+    names = _piece_names(i, level, form)
     pieces = [
         f"sub(v, a{i} + drop * {width} + 1, a{i} + n{i} * {width})",
         f"sp('<{_tile_format(level, form)}', {','.join(_totals(level, form))}, is)",
@@ -356,15 +359,22 @@ def _piece(i: int, level: Plan, after: str, form: str) -> Iterator[str]:
     if bins:
         at = f"a{i} + n{i} * {width + largest}"
         pieces += [f"sub(v, {at} + drop * 8 + 1, {at} + n{i} * 8)", "bin_of(cp)"]
-    yield f"s{i} = {' .. '.join(pieces)}"
+    yield f"{', '.join(names)} = {', '.join(pieces)}"
     yield f"n{i} = n{i} - drop + 1"
     yield "else"
-    yield f"s{i} = sub(v, a{i} + 1, {after})"
+    yield f"{names[0]} = sub(v, a{i} + 1, {after})"
     if largest:
-        yield f"s{i} = raised(s{i}, n{i} * {width + largest} - {largest - 1}, {largest}, amount)"
+        at = f"n{i} * {width + largest} - {largest - 1}"
+        yield f"{names[0]} = raised({names[0]}, {at}, {largest}, amount)"
     if bins:
-        yield f"s{i} = marked(s{i}, n{i} * {width + largest + 8} - 7, cp)"
+        yield f"{names[0]} = marked({names[0]}, n{i} * {width + largest + 8} - 7, cp)"
     yield "end"
+    yield "end"
+
+
+def _piece_names(i: int, level: Plan, form: str) -> list[str]:
+    """The locals that hold a level anew: its tiles, maxima, bins, of each the old ones and the last."""
+    return _names(f"s{i}_", 2 * (1 + bool(level[f"{form}_max"]) + bool(level["bins"])))
 
 
 def _beginner(kind: Plan) -> str:

@@ -37,8 +37,8 @@ from features.windows import (
     Window,
 )
 
-LAYOUT = 3
-"""Raised by hand when the Lua text changes what it stores; a changed plan changes the hash by itself."""
+LAYOUT = 4
+"""Raised by hand when the Lua text or a hash changes what is stored; a changed plan changes it by itself."""
 
 KINDS = ("payer", "pair", "payee", "device", "payee_key")
 """What is kept, one value an entity."""

@@ -183,8 +183,20 @@ local function raised(s, at, width, amount)
   return sub(s, 1, at - 1) .. sp(MAX[width], amount + BIAS) .. sub(s, at + width)
 end
 
--- The n counterparties behind `base`, with this one; the latest comes last.
+-- The n counterparties behind `base` with this one, who is the latest.
+local function with_latest(v, base, n, t, cp)
+  local kept, first, stop = t - CP_KEEP, base + 1, base + n * CP_SIZE
+  while first < stop and su('<I6', v, first) <= kept do first = first + CP_SIZE end
+  local p = find(v, cp, first + 6, true)
+  while p and p < stop and (p - first) % CP_SIZE ~= 6 do p = find(v, cp, p + 1, true) end
+  if p and p < stop then return sub(v, first, p - 7) .. sub(v, p + 6, stop) .. sp('<I6', t) .. cp end
+  if stop - first + 1 == CP_CAP * CP_SIZE then first = first + CP_SIZE end
+  return sub(v, first, stop) .. sp('<I6', t) .. cp
+end
+
+-- The same for one of any time.
 local function with_counterparty(v, base, n, newest, t, cp)
+  if n == 0 or su('<I6', v, base + (n - 1) * CP_SIZE + 1) < t then return with_latest(v, base, n, t, cp) end
   local s, kept = sub(v, base + 1, base + n * CP_SIZE), newest - CP_KEEP
   if t <= kept then return s end
   local p = find_record(s, cp, CP_SIZE, 6, 0)
@@ -206,7 +218,14 @@ end
 
 -- The n latest payments behind `base`, with this one.
 local function with_recent(v, base, n, newest, t, amount)
-  local s, kept = sub(v, base + 1, base + n * RECENT_SIZE), newest - RECENT_KEEP
+  local kept = newest - RECENT_KEEP
+  if n == 0 or su('<I6', v, base + (n - 1) * RECENT_SIZE + 1) < t then
+    local first, stop = base + 1, base + n * RECENT_SIZE
+    if n == RECENT_CAP then first = first + RECENT_SIZE end
+    while first < stop and su('<I6', v, first) <= kept do first = first + RECENT_SIZE end
+    return sub(v, first, stop) .. sp(RECENT, t, amount)
+  end
+  local s = sub(v, base + 1, base + n * RECENT_SIZE)
   if t <= kept then return s end
   local at = n
   while at > 0 do

@@ -39,9 +39,9 @@ from features.transaction import (
     FraudReport,
     Transaction,
     content_hash,
-    entity_key,
+    digest,
     event_hash,
-    names_part,
+    pair_key,
 )
 from features.windows import DAY, RETENTION
 
@@ -72,11 +72,15 @@ class Packed:
     __slots__ = ("ids", "is_report", "mask", "tail")
 
     def __init__(self, event: Transaction | FraudReport) -> None:
-        ids = {part: entity_key(part, event) for part in PARTS if names_part(part, event)}
+        payer = digest(event.payer_ispb, event.payer_account)
+        payee = digest(event.payee_ispb, event.payee_account)
+        ids, device, key = {"payer": payer, "payee": payee}, _NO_ENTITY, _NO_ENTITY
+        if event.device_id is not None:
+            ids["device"] = device = digest(event.device_id)
+        if event.payee_key is not None:
+            ids["payee_key"] = key = digest(event.payee_key)
         self.ids = ids
-        self.mask = sum(_BITS[part] for part in ids)
-        payer, payee = ids["payer"], ids["payee"]
-        device, key = ids.get("device", _NO_ENTITY), ids.get("payee_key", _NO_ENTITY)
+        self.mask = sum([_BITS[part] for part in ids])
         self.is_report = isinstance(event, FraudReport)
         if isinstance(event, FraudReport):
             status = min(REPORT_STATUSES.index(event.status), 2)  # REJECTED and WITHDRAWN are both final
@@ -87,7 +91,7 @@ class Packed:
         else:
             self.tail = _TAIL.pack(
                 event.occurred_at, event.amount, event_hash(event.event_id), content_hash(event),
-                payer, payee, entity_key("pair", event), device, key,
+                payer, payee, pair_key(payer, payee), device, key,
             )  # fmt: skip
 
     def entry(self, entry: Entry, mask: int) -> bytes:
@@ -404,7 +408,7 @@ class _Work:
 
     def answer(self) -> Answer:
         self._mark_unnamed(np.isin(self._statuses, ANSWERED))
-        numbers = [tuple(sorted(found)) for found in self._numbers]
+        numbers = [tuple(sorted(found)) if len(found) > 1 else found for found in self._numbers]
         stored = {i: v for i, v in self._by.items() if self._statuses[i] == Status.STORED}
         return Answer(self._statuses, self.slots, numbers, stored)
 

@@ -5,7 +5,6 @@ the sender left out is None: unknown, never zero. Validation is the transport's 
 (`stream/messages.py`, `replay.py`); a value of these types has passed it.
 """
 
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -78,9 +77,13 @@ class FraudReport(NamedTuple):
     payee_key: str | None = None
 
 
-def digest(*parts: str | None, size: int = 12) -> bytes:
-    """A hash of `size` bytes; the state keeps these in place of accounts, ids and keys."""
-    return blake2b(_joined(parts), digest_size=size).digest()
+ID_SIZE = 12
+"""Bytes that name an entity."""
+
+
+def digest(*parts: str | None) -> bytes:
+    """A hash of ID_SIZE bytes; the state keeps these in place of accounts, ids and keys."""
+    return blake2b(_written(parts), digest_size=ID_SIZE).digest()
 
 
 def event_hash(event_id: str) -> bytes:
@@ -90,16 +93,17 @@ def event_hash(event_id: str) -> bytes:
 
 def content_hash(transaction: Transaction) -> bytes:
     """8 bytes over every decoded field: key order and white space of the message do not count."""
-    return blake2b(_joined(transaction), digest_size=8).digest()
+    return blake2b(_written(transaction), digest_size=8).digest()
 
 
-def _joined(parts: Sequence[object]) -> bytes:
-    """Lengths before the texts, so that no account can be written to look like two."""
-    return "".join([f"{len(text)}:{text}" for text in map(str, parts)]).encode()
+def _written(parts: tuple[object, ...]) -> bytes:
+    """Quoted, so that no account can be written to look like two; the same in every version of Python, of
+    which each knows other characters as printable: all beyond ASCII are escaped."""
+    return tuple.__repr__(parts).encode("ascii", "backslashreplace")
 
 
 def entity_key(entity: str, event: Transaction | FraudReport) -> bytes:
-    """The 12 bytes that name an entity: ISPB and account together, both parties of a pair, device or key.
+    """The ID_SIZE bytes that name an entity: ISPB and account together, both of them, device or key.
 
     An account has one name on both sides: who pays as `payer` and who is paid as `payee`.
     """
@@ -108,8 +112,13 @@ def entity_key(entity: str, event: Transaction | FraudReport) -> bytes:
     if entity == "payee":
         return digest(event.payee_ispb, event.payee_account)
     if entity == "pair":
-        return digest(event.payer_ispb, event.payer_account, event.payee_ispb, event.payee_account)
+        return pair_key(entity_key("payer", event), entity_key("payee", event))
     return digest(event.device_id if entity == "device" else event.payee_key)
+
+
+def pair_key(payer: bytes, payee: bytes) -> bytes:
+    """What names a pair, of its parties' names."""
+    return blake2b(payer + payee, digest_size=ID_SIZE).digest()
 
 
 def names_part(part: str, event: Transaction | FraudReport) -> bool:

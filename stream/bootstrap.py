@@ -7,11 +7,9 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import faust
 import mode.loop
-import orjson
 
 from features.redis_state import RedisState
 from features.state import StateAway
@@ -22,6 +20,7 @@ from stream.healing import Healer
 from stream.health import Health
 from stream.http.operations import serve_operations
 from stream.kafka_log import KafkaAway, KafkaLog
+from stream.logs import configure_logging
 from stream.outputs import Outputs
 from stream.pipeline import Pipeline
 from stream.policy import Policy
@@ -32,32 +31,6 @@ from stream.worker import INPUTS, Worker
 log = logging.getLogger("vigia.bootstrap")
 
 _RETRY_SECONDS, _LOOK_SECONDS = 0.5, 2.0
-
-
-class JsonLog(logging.Formatter):
-    """One JSON object a line. Fields are offsets, counts and codes: never an account, a key or an id."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
-
-
-def configure_logging() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLog())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It tells of a broker that is away sixty times a second; Health tells it once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def run_worker(settings: Settings) -> None:

@@ -51,12 +51,13 @@ class Judge:
         try:
             return list(self._judge(payments, matrix, replayed))
         except Exception:
-            # One of them is poison. Alone, each shows whether it is the one.
+            # One of them is poison. Halves show which in few steps: alone, all others would wait for each.
             if len(payments) == 1:
                 return [None]
+            half = len(payments) // 2
             return [
-                self.judge(payments[i : i + 1], matrix[i : i + 1], replayed[i : i + 1])[0]
-                for i in range(len(payments))
+                *self.judge(payments[:half], matrix[:half], replayed[:half]),
+                *self.judge(payments[half:], matrix[half:], replayed[half:]),
             ]
 
     def _judge(

@@ -118,7 +118,8 @@ def _committed_to(committed: TopicPartition) -> str:
 class KafkaLog:
     """Reads beside the worker's own consumer; joins no group."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, wait_ms: int = 50) -> None:
+        """`wait_ms`: a read that follows one of the log's very end waits so long at most."""
         self._settings = settings
         self._config = settings.kafka_client_config()
         with making_client():
@@ -132,7 +133,7 @@ class KafkaLog:
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 50,
+            "fetch.wait.max.ms": wait_ms,
             "isolation.level": "read_uncommitted",  # as the worker's own consumer reads
         }
         with making_client():

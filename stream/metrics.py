@@ -49,6 +49,14 @@ LATENCY = Histogram("vigia_latency_seconds", "From a record's Kafka timestamp to
 IN_WORKER = Histogram("vigia_in_worker_seconds", "From a record fetched to all that is told of it delivered",
                       buckets=_IN_WORKER)  # fmt: skip
 
+DOOR_REQUESTS = Counter("vigia_door_requests", "Answers of the synchronous door, by status", ["status"])
+DOOR_LATENCY = Histogram(
+    "vigia_door_seconds", "From a request for a decision to its answer", buckets=_LATENCY
+)
+DOOR_WAITING = Gauge("vigia_door_waiting", "Orders sent whose outcome is not known yet")
+DOOR_KNOWN = Gauge("vigia_door_known", "Outcomes of the last 15 minutes that repeats are answered from")
+DOOR_FORGOTTEN = Counter("vigia_door_forgotten", "Outcomes dropped before 15 minutes for want of room")
+
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:

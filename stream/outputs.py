@@ -85,9 +85,10 @@ class Outputs:
         """`topic_ids`: of the inputs, by short name; a decision says on which topic's offset it was made."""
         self._topic, self._topic_ids = settings.topic, topic_ids or {}
         self._deadline = round(settings.decision_deadline * 1000)
+        self._group = settings.group_id.encode()
         self._fixed = [
             ("schema_version", SCHEMA_VERSION),
-            ("group", settings.group_id.encode()),
+            ("group", self._group),
             ("worker", worker.encode()),
         ]
         self._health = health
@@ -175,7 +176,7 @@ class Outputs:
 
     def _dead_letter(self, known: DeadLetter, now: int) -> Outgoing:
         letter = replace(known, topic=self._topic(known.topic))
-        headers = dead_headers(letter, str(now).encode())
+        headers = dead_headers(letter, self._group, str(now).encode())
         return Outgoing("dead-letters", letter.partition, letter.key, letter.value, headers)
 
     def _headers(self, record: Record, now: int) -> Headers:
@@ -219,5 +220,5 @@ def _too_large(message: Outgoing, source: Record) -> DeadLetter:
     )
 
 
-def dead_headers(letter: DeadLetter, now: bytes) -> Headers:
-    return [*letter.headers(), ("schema_version", SCHEMA_VERSION), ("processed_at", now)]
+def dead_headers(letter: DeadLetter, group: bytes, now: bytes) -> Headers:
+    return [*letter.headers(), ("schema_version", SCHEMA_VERSION), ("group", group), ("processed_at", now)]

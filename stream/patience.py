@@ -11,6 +11,8 @@ from stream.kafka_log import KafkaAway
 T = TypeVar("T")
 
 _SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_SLOW_SECONDS = 2.0
+"""What takes longer is away for whoever waits for a decision: a frozen Redis refuses no connection."""
 
 
 class Patience:
@@ -23,6 +25,9 @@ class Patience:
         """The call's answer; it is made again, as it was, while `dependency` is away."""
         attempt = 0
         while True:
+            late = asyncio.get_running_loop().call_later(
+                _SLOW_SECONDS, self._health.waiting, dependency, f"no answer for {_SLOW_SECONDS:.0f} s"
+            )
             try:
                 answer = await call()
             except (StateAway, KafkaAway) as away:
@@ -32,6 +37,8 @@ class Patience:
             else:
                 self._health.answered(dependency)
                 return answer
+            finally:
+                late.cancel()
 
     async def blocking(self, dependency: str, call: Callable[..., T], *args: object) -> T:
         """The same for a call that blocks: it is made in a thread."""

@@ -38,6 +38,7 @@ class DeadLetterHeaders(BaseModel):
     source_offset: Digits
     event_id: str | None = Field(None, description="where it could be read; a report's is its report_id")
     schema_version: Digits
+    group: str = Field(description="the consumer group whose worker could not decide it")
     processed_at: Digits = Field(description="ms since 1970")
 
 

@@ -43,9 +43,13 @@ class Settings(BaseSettings):
     http_port: int = Field(
         8000, ge=0, le=65535, description="/metrics, /healthz, /readyz; 0 takes a free one"
     )
-    decision_deadline: float = Field(10.0, gt=0, description="seconds after which a decision is late")
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(
+        8080, ge=0, le=65535, description="the HTTP API of `vigia serve`; 0 takes a free one"
+    )
     batch_max: int = Field(1024, ge=1, le=10_000, description="most events that one batch takes")
     commit_seconds: float = Field(0.25, gt=0, description="least time between two commits")
+    decision_deadline: float = Field(10.0, gt=0, description="seconds after which a decision is late")
 
     @field_validator("kafka_security_ca_file", "kafka_security_cert_file", "kafka_security_key_file")
     @classmethod

@@ -12,24 +12,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import signal
 import subprocess
 from collections.abc import Iterator
-from datetime import date
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
-import numpy as np
-import pyarrow as pa
 import pytest
 import redis
 
 from deploy.local import private_redis, start_kafka
-from features import catalog
-from models.dataset import Rows, Span
-from models.registry import save
-from models.train import Task, train
 
 from .redis_cluster import RedisCluster, running_cluster
+from .small_model import small_model
 
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=2000, deadline=None, print_blob=True)
@@ -105,24 +99,5 @@ def _docker_answers() -> bool:
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small real model on the real catalog, trained on noise: it decides quickly, not well.
-
-    Large amounts and new pairs are fraud, so all three outcomes occur.
-    """
-    n, rng = 4000, np.random.default_rng(3)
-    vectors = rng.normal(50, 20, size=(n, len(catalog.NAMES))).astype(np.float32)
-    vectors[:, catalog.NAMES.index("transaction_amount")] = rng.lognormal(4, 1.5, n)
-    vectors[:, catalog.NAMES.index("pair_new_60d")] = rng.random(n) < 0.3
-    vectors[rng.random(vectors.shape) < 0.05] = np.nan
-    amount, new = (vectors[:, catalog.NAMES.index(name)] for name in ("transaction_amount", "pair_new_60d"))
-    risk = 1 / (1 + np.exp(-(np.nan_to_num(amount) / 100 + 2 * np.nan_to_num(new) - 5)))
-    first = np.datetime64("2026-01-01T00:00:00", "us")
-    ids = pa.array([f"e{i}" for i in range(n)])
-    rows = Rows(
-        ids, ids, first + np.arange(n) * np.timedelta64(60, "s"), np.nan_to_num(amount, nan=1.0), vectors
-    )
-    span = Span(date(2026, 1, 1), date(2026, 1, 3))
-    task = Task("pix-fraud", span, date(2026, 1, 11), catalog.NAMES, catalog.FEATURES_VERSION)
-    folder = tmp_path_factory.mktemp("models") / "pix-fraud"
-    save(folder, train(task, rows, rng.random(n) < risk))
-    return folder
+    """A small real model on the real catalog."""
+    return small_model(tmp_path_factory.mktemp("models") / "pix-fraud")

@@ -1,9 +1,6 @@
 """A world on the session's Kafka with topics of its own, a load that goes on meanwhile, and the verdict."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +11,7 @@ from deploy.local import Service
 from deploy.local.process import Process, wait_until
 from stream.simulate import SimulationConfig, simulate
 
-from .conftest import World
+from ..world import World
 
 Messages = list[tuple[str, bytes | None, bytes]]
 
@@ -90,18 +87,8 @@ def assert_each_once(world: World, messages: Messages) -> None:
 
 def assert_verified(world: World, sample: int = 1000, **environment: str) -> dict[str, Any]:
     """`vigia state verify` finds that the state is what the topics say."""
-    command = [sys.executable, "-m", "stream.cli", "state", "verify", "--sample", str(sample), "--json"]
-    of_world = {
-        "VIGIA_KAFKA_BOOTSTRAP": world.kafka.address,
-        "VIGIA_REDIS_URL": world.redis.address,
-        "VIGIA_TOPIC_PREFIX": world.prefix,
-        "VIGIA_GROUP_ID": world.group,
-    }
-    done = subprocess.run(
-        command, env=os.environ | of_world | environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{world.logs()}"
-    report: dict[str, Any] = json.loads(done.stdout)
+    sound, report, said = world.verify(sample, **environment)
+    assert sound, f"{report}\n{said}\n{world.logs()}"
     print(f"{world.group}: {report}")
     assert report["sound"]
     assert report["differences"] == 0

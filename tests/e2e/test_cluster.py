@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ..redis_cluster import RedisCluster
-from .conftest import World
+from ..world import World
 from .shared import assert_each_once, assert_verified, elsewhere, load, traffic, wait_taken, world_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

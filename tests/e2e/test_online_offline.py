@@ -28,7 +28,7 @@ from stream.simulate import SimulationConfig, simulate
 from stream.simulate.files import write
 from stream.simulate.simulation import Simulation
 
-from .conftest import WorkerProcess, World
+from ..world import WorkerProcess, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

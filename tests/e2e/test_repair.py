@@ -15,7 +15,7 @@ from deploy.local import Service, start_redis
 from deploy.local.process import wait_until
 
 from .. import redis_loss
-from .conftest import World
+from ..world import World
 from .shared import assert_each_once, assert_verified, healed, load, traffic, wait_taken, world_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

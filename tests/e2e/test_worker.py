@@ -20,7 +20,7 @@ from features.transaction import Transaction, entity_key, names_part
 from stream.kafka_log import commit_metadata
 from stream.simulate import SimulationConfig, simulate
 
-from .conftest import WorkerProcess, World
+from ..world import WorkerProcess, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

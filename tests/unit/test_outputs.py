@@ -1,6 +1,7 @@
 """What the producer is given."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,16 +15,19 @@ RECORD = Record("transactions", 0, 7, 0, b"k", b"{}")
 
 
 class Sink:
-    """A producer that has delivered at once."""
+    """A producer that reports all as delivered when it is asked."""
 
     def __init__(self) -> None:
         self.sent: dict[str, dict[str, bytes]] = {}
+        self._reports: list[Callable[[Any, Any], None]] = []
 
-    def produce(self, topic: str, *_: Any, headers: Any, **__: Any) -> None:
+    def produce(self, topic: str, *given: Any, headers: Any) -> None:
         self.sent[topic] = dict(headers)
+        self._reports.append(given[-1])
 
-    def __len__(self) -> int:
-        return 0
+    def poll(self, _: float) -> None:
+        while self._reports:
+            self._reports.pop()(None, None)
 
 
 @pytest.mark.parametrize("reapplied", [True, False])

@@ -192,6 +192,6 @@ def test_what_the_pipeline_sends_validates(model_folder: Path) -> None:
 def test_the_headers_of_every_dead_letter_validate(event_id: str | None) -> None:
     for code, text in CODES.items():
         letter = DeadLetter(b"\xff", b"k", code, text, event_id, "transactions", 3, 14)
-        headers = {name: value.decode() for name, value in dead_headers(letter, b"1795275000123")}
+        headers = {name: value.decode() for name, value in dead_headers(letter, b"vigia", b"1795275000123")}
         Draft202012Validator(schemas.schema("dead-letter")).validate(headers)
         assert headers["schema_version"] == SCHEMA_VERSION.decode()

@@ -1,0 +1,49 @@
+"""Another model between delivery and commit, and an event on which the model throws."""
+
+from ...small_model import small_model
+from ..fault import Fault
+from ..poison import AMOUNT, poisoned
+from ..stage import Stage
+from .broker import payment
+
+
+def deploy(stage: Stage) -> None:
+    """Both workers die with seconds of delivered decisions that are not committed, and come back with
+    another model."""
+    other = small_model(stage.folder / "other-model", seed=4)
+    with stage.fault():
+        for worker in stage.workers:
+            stage.kill(worker)
+    stage.told["uncommitted"] = uncommitted(stage)
+    for worker in stage.workers:
+        stage.start(worker, VIGIA_MODEL=str(other))
+
+
+def uncommitted(stage: Stage) -> int:
+    """Decisions that were delivered and not committed."""
+    committed = stage.watch.committed()
+    assert committed is not None
+    found = 0
+    for message in stage.world.read("decisions"):
+        headers = dict(message.headers() or [])
+        found += int(headers["source_offset"] or 0) >= committed[int(headers["source_partition"] or 0)]
+    assert found, "the fault should strike between delivery and commit"
+    return found
+
+
+def with_poison(stage: Stage) -> None:
+    stage.world.model = poisoned(stage.world.model, stage.folder / "poisoned-model")
+
+
+def poison(stage: Stage) -> None:
+    name = f"poison-{len(stage.watch.commits)}"  # another each time: a repeat would not be scored
+    with stage.fault():
+        stage.publish("transactions", name.encode(), payment(name, AMOUNT))
+
+
+FAULTS = [
+    Fault("model-deploy", "both workers killed between delivery and commit, started with another model",
+          deploy, environment={"VIGIA_COMMIT_SECONDS": "4"}, bar=10),
+    Fault("poison", "a payment on which the model throws", poison, prepare=with_poison,
+          letters={"SCORING_ERROR": 1}),
+]  # fmt: skip

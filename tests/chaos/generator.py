@@ -1,0 +1,152 @@
+"""The load: an open-loop producer in a process of its own.
+
+`python -m tests.chaos.generator '{"bootstrap": …, "prefix": …, "rate": …, "seconds": …, "seed": …}'` makes
+its messages, says `made`, waits for a line on its standard input, sends on schedule whatever comes back, and
+ends with one JSON object. Among the traffic are repeats and bad records, as upstream sends them.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import timedelta
+from itertools import count, islice
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+from stream.publish import publish
+from stream.simulate import SimulationConfig, simulate
+
+from ..world import World
+
+Message = tuple[str, bytes, bytes]
+
+REPEAT_EVERY, BAD_EVERY = 500, 700
+_REPEAT_AFTER = 20
+"""Messages: well within the 32 payments of its payer by which a repeat is told."""
+
+_PART = 60_000
+"""Transactions that are made at a time."""
+
+_CONFIG = {
+    # What a producer that is to see new partitions and a broker that came back within seconds would set.
+    "topic.metadata.refresh.interval.ms": 1000,
+    "reconnect.backoff.max.ms": 500,
+}
+
+
+class Load(NamedTuple):
+    """What is sent; equal loads are equal bytes."""
+
+    bootstrap: str
+    prefix: str
+    rate: float
+    seconds: float
+    seed: int = 1
+    accounts: int = 6_000
+    transactions_per_day: float = 60_000
+
+
+class LoadProcess:
+    """The generator, made ready; `go` begins."""
+
+    def __init__(self, world: World, load: Load) -> None:
+        command = [sys.executable, "-m", "tests.chaos.generator", json.dumps(load)]
+        self._log = (world.folder / "generator.log").open("ab")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def go(self) -> None:
+        assert self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout.readline() == "made\n", "see generator.log"
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+
+    @property
+    def over(self) -> bool:
+        return self._process.poll() is not None
+
+    def report(self) -> dict[str, Any]:
+        """Wait for its end: how many were acknowledged, how many failed."""
+        assert self._process.stdout
+        report: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self._process.wait()
+        return report
+
+    def end(self) -> None:
+        if not self.over:
+            self._process.kill()
+            self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            if stream:
+                stream.close()
+
+
+@contextmanager
+def loading(world: World, load: Load) -> Iterator[LoadProcess]:
+    """The process, ended whatever happens."""
+    process = LoadProcess(world, load)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+def part(load: Load, number: int) -> list[Message]:
+    """The next transactions in event time, and the reports that come meanwhile."""
+    days = _PART / load.transactions_per_day
+    config = SimulationConfig(
+        seed=load.seed, days=days, accounts=load.accounts, fraud_rate=0.02,
+        transactions_per_day=load.transactions_per_day,
+    )  # fmt: skip
+    config = replace(config, start=config.start + timedelta(days=days * number))
+    return [(message.topic, message.key, message.value) for message in simulate(config).messages()]
+
+
+def blemished(messages: Iterable[Message]) -> Iterator[Message]:
+    """The same with a repeat and a bad record now and then."""
+    repeat: Message | None = None
+    for i, message in enumerate(messages):
+        yield message
+        if i % REPEAT_EVERY == 0 and message[0] == "transactions":
+            repeat = message
+        if i % REPEAT_EVERY == _REPEAT_AFTER and repeat:
+            yield repeat
+        if i % BAD_EVERY == 0:
+            yield message[0], message[1], message[2][: len(message[2]) // 2]
+
+
+def parts(load: Load) -> Iterator[Message]:
+    """Without end; the next part is made in another process while this one is sent."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        ahead = pool.submit(part, load, 0)
+        for number in count(1):
+            messages = ahead.result()
+            ahead = pool.submit(part, load, number)
+            yield from messages
+
+
+def main() -> None:
+    load = Load(*json.loads(sys.argv[1]))
+    wanted = round(load.rate * load.seconds)
+    messages = islice(blemished(parts(load)), wanted)
+    if wanted <= 2 * _PART:  # small enough to be made before it begins
+        messages = iter(list(messages))
+    print("made", flush=True)
+    sys.stdin.readline()
+    outgoing = ((load.prefix + topic, key, value, None) for topic, key, value in messages)
+    report = publish(outgoing, config={"bootstrap.servers": load.bootstrap, **_CONFIG}, rate=load.rate)
+    print(json.dumps(asdict(report)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

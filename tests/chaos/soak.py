@@ -1,0 +1,238 @@
+"""`python -m tests.chaos.soak [--minutes 30] [--rate 3000] [--write docs/soak.md]`: faults every minute.
+
+One world for all of it. The disk is bounded: the feature log, by far the largest topic, is kept to 64 MiB a
+partition (nothing here reads it), and Redis rewrites its append-only file. Inputs and outputs are kept whole,
+for they are what is accounted for at the end, in about 60 bytes of memory a record.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from itertools import chain, cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from deploy.local.process import wait_until
+from stream.kafka_client import making_client
+
+from ..small_model import small_model
+from ..world import World
+from .fault import Fault
+from .faults import FAULTS
+from .faults.worker import TERM_ONE
+from .generator import Load, LoadProcess, loading
+from .ledger import read
+from .memory import Growth, Memory, Sample, growths
+from .poison import poisoned
+from .recovery import largest_gap, recovery, worst
+from .run import backlog, world_in
+from .soak_page import write
+from .stage import WORKERS, Stage
+from .verdict import Verdict, judge
+
+ONCE = ("redis-flushall",)
+"""While the log is short: healing reads all of it again."""
+
+CYCLE = (
+    "worker-kill", "redis-kill", "poison", "broker-kill", TERM_ONE.name, "redis-disk-full",
+    "worker-freeze", "redis-memory-full", "rebalances", "redis-freeze",
+)  # fmt: skip
+"""None of them ends the second worker, so that one process sees all of it."""
+
+ACCOUNTS, PER_DAY = 20_000, 120_000
+FLAT = 60.0
+"""MiB an hour that a worker may seem to grow by: less than its pools go up and down in half an hour."""
+
+_KEPT = 64 * 1024 * 1024
+_DECIDED_SECONDS = 300
+
+
+@dataclass
+class Struck:
+    """One fault of the soak."""
+
+    fault: str
+    minute: float
+    lasted: float
+    recovery: dict[int, float | None]
+    gap: dict[int, float]
+
+
+@dataclass
+class Soak:
+    """The result; `wrong` is empty if all held."""
+
+    minutes: float
+    rate: float
+    cores: int | None = os.cpu_count()
+    wrong: list[str] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+    load: dict[str, Any] = field(default_factory=dict)
+    faults: list[Struck] = field(default_factory=list)
+    drained: float = 0.0
+    verified: dict[str, Any] = field(default_factory=dict)
+    left: list[dict[str, int]] = field(default_factory=list)
+    growth: list[Growth] = field(default_factory=list)
+    redis: dict[str, float] = field(default_factory=dict)
+    """`used_memory` in MiB and keys at the end, and bytes an event."""
+    samples: list[Sample] = field(default_factory=list)
+
+
+def soak(minutes: float, rate: float, every: float, model: Path) -> Soak:
+    """Run it in a world of its own."""
+    result = Soak(minutes, rate)
+    with TemporaryDirectory(prefix="vigia-soak-") as name, world_in(Path(name), model) as world:
+        _bound(world)
+        world.model = poisoned(model, world.folder / "poisoned-model")
+        stage = Stage(world)
+        try:
+            for _ in range(WORKERS):
+                stage.add_worker()
+            stage.wait_ready(*stage.workers)
+            _go(result, stage, every)
+        except Exception as error:
+            result.wrong.append(f"{type(error).__name__}: {error}"[:2000])
+        finally:
+            stage.end()
+    return result
+
+
+def _bound(world: World) -> None:
+    """Keep little of the feature log."""
+    name = world.settings.topic("feature-log")
+    entries = [
+        ConfigEntry(key, str(value), incremental_operation=AlterConfigOpType.SET)
+        for key, value in {"retention.bytes": _KEPT, "segment.bytes": _KEPT // 4}.items()
+    ]
+    change = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+    with making_client():
+        admin = AdminClient(world.settings.kafka_client_config())
+    admin.incremental_alter_configs([change])[change].result()
+
+
+def _go(result: Soak, stage: Stage, every: float) -> None:
+    world = stage.world
+    load = Load(
+        world.kafka.address, world.prefix, result.rate, result.minutes * 60,
+        accounts=ACCOUNTS, transactions_per_day=PER_DAY,
+    )  # fmt: skip
+    with loading(world, load) as process:
+        memory = Memory(lambda: _pids(stage, process))
+        process.go()
+        began = time.monotonic()
+        _strike(result, stage, process, began, every)
+        result.load = process.report()
+        over = time.monotonic()
+        if not wait_until(lambda: backlog(world) == 0, _DECIDED_SECONDS, every=1):
+            result.wrong.append(f"{backlog(world)} records are not committed")
+        result.drained = round(time.monotonic() - over, 1)
+        memory.end()
+    result.samples, result.growth = memory.samples, growths(memory.samples)
+    _judge(result, stage)
+
+
+def _strike(result: Soak, stage: Stage, process: LoadProcess, began: float, every: float) -> None:
+    """A fault every so many seconds, none in the last of them."""
+    names = chain(ONCE, cycle(CYCLE))
+    at = began + every
+    while at <= began + result.minutes * 60 - every / 2:
+        time.sleep(max(0.0, at - time.monotonic()))
+        assert not process.over, "the generator ended before its time: see generator.log"
+        fault = _fault(next(names))
+        fault.strike(stage)
+        time.sleep(max(0.0, at + every - 5 - time.monotonic()))
+        result.faults.append(_struck(fault, stage, began))
+        print(_line(result.faults[-1]), file=sys.stderr, flush=True)
+        at += every
+
+
+def _fault(name: str) -> Fault:
+    return TERM_ONE if name == TERM_ONE.name else FAULTS[name]
+
+
+def _struck(fault: Fault, stage: Stage, began: float) -> Struck:
+    minute, lasted = (stage.began - began) / 60, stage.ended - stage.began
+    struck = Struck(fault.name, round(minute, 2), round(lasted, 1), {}, {})
+    for partition, mark in stage.marks.items():
+        arrivals = list(stage.watch.arrivals[partition])
+        again = recovery(arrivals, mark, stage.ended)
+        struck.recovery[partition] = None if again is None else round(again, 2)
+        struck.gap[partition] = round(largest_gap(arrivals, stage.began, time.monotonic()), 2)
+    return struck
+
+
+def _line(struck: Struck) -> str:
+    again = worst(struck.recovery)
+    told = "not yet" if again is None else f"{again:.1f} s"
+    gap = max(struck.gap.values())
+    return f"minute {struck.minute}: {struck.fault}: flows again after {told}, largest gap {gap:.1f} s"
+
+
+def _pids(stage: Stage, process: LoadProcess) -> dict[str, int]:
+    workers = {f"worker {i}": w.process.pid for i, w in enumerate(stage.workers)}
+    services = {"kafka": stage.world.kafka.process.pid, "redis": stage.world.redis.process.pid}
+    return {**workers, **services, "generator": process.pid}
+
+
+def _judge(result: Soak, stage: Stage) -> None:
+    world, wrong = stage.world, result.wrong
+    poisons = sum(struck.fault == "poison" for struck in result.faults)
+    ledger = read(world, feature_log=False)
+    # The same order each time: once decided or refused, the rest are repeats.
+    result.verdict = judge(ledger, stage.watch.commits, {"SCORING_ERROR": poisons} if poisons else {})
+    wrong += [f"{name}: {count}" for name, count in result.verdict.wrong().items()]
+    wrong += [f"{s.fault} at minute {s.minute}: decisions did not flow again" for s in result.faults
+              if None in s.recovery.values()]  # fmt: skip
+    result.left = [asdict(left) for left in stage.left]
+    if stage.left:
+        wrong.append(f"{len(stage.left)} times a worker left by itself")
+    if result.load["failed"]:
+        wrong.append(f"{result.load['failed']} records were not published: {result.load['error']}")
+    wrong += [f"{g.name} grows by {g.mib_per_hour} MiB an hour" for g in result.growth
+              if g.name.startswith("worker") and g.mib_per_hour > FLAT]  # fmt: skip
+    with stage.client() as client:
+        used = client.info("memory")["used_memory"]
+        events = len(ledger.payments) + ledger.reports
+        result.redis = {
+            "used_mib": round(used / 1024**2, 1),
+            "keys": client.dbsize(),
+            "bytes_per_event": round(used / events, 1),
+        }
+    if events + len(ledger.bad) < result.load["sent"] + poisons:
+        wrong.append("Kafka lost acknowledged records")
+    if not result.faults:
+        wrong.append("no fault was struck: too short a time")
+    del ledger
+    sound, result.verified, said = world.verify(1000, seconds=3600)
+    if not sound:
+        wrong.append(f"the state is not the oracle's: {result.verified or said}"[:1000])
+
+
+def main() -> int:
+    """0: all held."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--rate", type=float, default=3000.0, help="events a second, reports included")
+    parser.add_argument("--every", type=float, default=60.0, help="seconds from one fault to the next")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page, its plot and its JSON")
+    options = parser.parse_args()
+    # Told to end (SIGTERM, as `timeout` sends it), it still ends what it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with TemporaryDirectory(prefix="vigia-model-") as folder:
+        model = small_model(Path(folder) / "pix-fraud")
+        result = soak(options.minutes, options.rate, options.every, model)
+    if options.write:
+        write(options.write, result)
+    print(json.dumps(asdict(result) | {"samples": len(result.samples)}))
+    return 1 if result.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
