@@ -68,8 +68,6 @@ def render(report: Report, stem: str) -> str:
 
 
 def _head(report: Report) -> str:
-    machine = report.get("machine") or {}
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
     rows = [
         (bar.name, f"{'≥' if bar.at_least else '≤'} {bar.wanted:,}", _figure(bar.found), VERDICT[bar.met])
         for bar in report.bars()
@@ -80,13 +78,17 @@ def _head(report: Report) -> str:
             "# Performance",
             "Written by `vigia bench --sweep --write docs/performance.md`, never by hand; the figures are in "
             "[figures.json](performance/figures.json).",
-            f"One machine for all of it, worker, Kafka, Redis and generator: {told}.\n"
+            f"One machine for all of it, worker, Kafka, Redis and generator: {_listed(report.get('machine'))}.\n"
             f"Traffic: `{report.get('source')}`, its history loaded first; a model of {model.get('trees')} "
-            f"trees on {model.get('features')} features.",
+            f"trees on {model.get('features')} features. Versions: {_listed(report.get('versions'))}.",
             "\n".join(_conditions(report)),
             _table(("figure", "wanted", "measured", ""), rows),
         )
     )
+
+
+def _listed(figures: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in (figures or {}).items())
 
 
 def _conditions(report: Report) -> Iterator[str]:

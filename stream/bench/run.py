@@ -14,6 +14,8 @@ from typing import Any
 
 from deploy.local import start_kafka
 from deploy.local.java import KAFKA_VERSION
+from features.catalog import FEATURES_VERSION
+from features.redis_plan import LAYOUT_VERSION
 from models.scorer import Scorer
 from stream.bench import latency
 from stream.bench.crowd import Crowd
@@ -110,6 +112,7 @@ def _circumstances(bench: Bench) -> dict[str, Any]:
         "source": source.name,
         "history": {"payments_a_day": round(source.payments_a_day())},
         "model": {"trees": manifest.params["n_trees"], "features": len(manifest.feature_names)},
+        "versions": {"features": FEATURES_VERSION, "state_layout": LAYOUT_VERSION},
         "machine": machine(),
     }
 
