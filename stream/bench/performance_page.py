@@ -78,7 +78,7 @@ def _head(report: Report) -> str:
             "# Performance",
             "Written by `vigia bench --sweep --write docs/performance.md`, never by hand; the figures are in "
             "[figures.json](performance/figures.json).",
-            f"One machine for all of it, worker, Kafka, Redis and generator: {_listed(report.get('machine'))}.\n"
+            f"One machine for worker, Kafka, Redis and generator: {_listed(report.get('machine'))}.\n"
             f"Traffic: `{report.get('source')}`, its history loaded first; a model of {model.get('trees')} "
             f"trees on {model.get('features')} features. Versions: {_listed(report.get('versions'))}.",
             "\n".join(_conditions(report)),
