@@ -8,7 +8,6 @@ same day. Payers known as defrauded on a test day are left out of it.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,19 +16,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import private_redis, project_folder
+from deploy.local import private_redis
 from features.catalog import FEATURES_VERSION, NAMES
 from features.redis_state import RedisState
 from features.replay import BuildReport, build
 from models.extras import train_extra
+from stream.bench.handbook import FILE, REPORT_DELAY, bench_folder, handbook_file, write_history
 from stream.cli.common import console, emit_json, progress
 
 with train_extra():  # sets OpenMP's way of waiting, so before anything that loads it
@@ -39,13 +36,11 @@ with train_extra():  # sets OpenMP's way of waiting, so before anything that loa
     from models.labels import label, payer_known, read_verdicts
     from models.metrics import average_precision
 
-HANDBOOK = "fraud-handbook/transactions_2018-04-01_2018-08-14.parquet"
 BARS = {7: 0.69, 60: 0.725}
 """Training days → the mean average precision to reach (97 plain columns gave 0.691 and 0.724)."""
 
 DAY = timedelta(days=1)
 WEEK = 7 * DAY
-REPORT_DELAY = WEEK
 LAST_TRAINING_DAYS = (date(2018, 7, 31), date(2018, 7, 24), date(2018, 7, 17), date(2018, 7, 10))
 
 PLAIN: dict[str, Any] = {
@@ -134,54 +129,10 @@ def folds(days: int) -> tuple[Fold, ...]:
 
 def handbook() -> Path | None:
     """The Handbook's file; None, and a line that says why, where this machine has none."""
-    data = Path(os.environ.get("VIGIA_DATA") or project_folder().parent.parent / "shared" / "data")
-    if (data / HANDBOOK).exists():
-        return data / HANDBOOK
-    console.print(f"skipped: no {data / HANDBOOK}; set VIGIA_DATA to the folder that has it", soft_wrap=True)
+    if handbook_file().exists():
+        return handbook_file()
+    console.print(f"skipped: no {handbook_file()}; set VIGIA_DATA to the folder that has it", soft_wrap=True)
     return None
-
-
-def write_history(handbook: Path, folder: Path) -> tuple[Path, Path]:
-    """The Handbook's payments and a CONFIRMED report 7 days after each fraud, in our columns (DESIGN 4)."""
-    source = pq.read_table(handbook)
-    transactions = pa.table(
-        {
-            "event_id": _named("hb-", source.column("TRANSACTION_ID")),
-            "occurred_at": source.column("TX_DATETIME").cast(pa.timestamp("ms", "UTC")),
-            "amount": source.column("TX_AMOUNT"),
-            "payer_account": _named("c-", source.column("CUSTOMER_ID")),
-            "payee_account": _named("t-", source.column("TERMINAL_ID")),
-        }
-    )
-    frauds = transactions.filter(pc.equal(source.column("TX_FRAUD"), 1))
-    reports = pa.table(
-        {
-            "report_id": _named("report-", frauds.column("event_id")),
-            "transaction_event_id": frauds.column("event_id"),
-            "payer_account": frauds.column("payer_account"),
-            "payee_account": frauds.column("payee_account"),
-            "reported_at": pc.add(frauds.column("occurred_at"), pa.scalar(REPORT_DELAY)),
-            "status": pa.repeat("CONFIRMED", len(frauds)),
-            "type": pa.repeat("OTHER", len(frauds)),
-        }
-    )
-    paths = folder / "handbook-transactions.parquet", folder / "handbook-reports.parquet"
-    for path, table in zip(paths, (transactions, reports), strict=True):
-        part = path.with_name(path.name + ".part")
-        pq.write_table(table, part)
-        part.replace(path)  # whole at once: another run may be reading it
-    return paths
-
-
-def _named(prefix: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.binary_join_element_wise(prefix, column.cast(pa.string()), "")
-
-
-def bench_folder() -> Path:
-    """Where the benches keep what is slow to make; git ignores it."""
-    folder = project_folder() / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def handbook_files(handbook: Path, rebuild: bool = False) -> tuple[Files, float | None]:
@@ -296,7 +247,7 @@ def main(
     """Measure the features' quality on the Fraud Detection Handbook's data; nothing to do without them."""
     source = handbook()
     if source is None:
-        return emit_json({"skipped": f"no {HANDBOOK}"}) if as_json else None
+        return emit_json({"skipped": f"no {FILE}"}) if as_json else None
     files, speed = handbook_files(source, rebuild)
     built = "the vectors of an earlier run" if speed is None else f"vectors built at {speed:,.0f} events/s"
     console.print(f"{built}: {files.features}", soft_wrap=True)

@@ -1,0 +1,83 @@
+"""The open-loop generator, a process of its own: `python -m stream.bench.generator PLAN`.
+
+PLAN is a JSON file; the messages lie in a file beside it, a line each: topic, key, value. It prints one JSON
+object: when its schedule began, how late it sent, and its own pauses.
+"""
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from confluent_kafka import KafkaError, Message, Producer
+
+from stream.bench.quantiles import quantiles
+from stream.bench.schedule import Pauses, Schedule
+from stream.bench.sources import Message as Outgoing
+from stream.publish import PRODUCER
+
+_AHEAD_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to send, where, how fast."""
+
+    messages: str
+    """A file of `write`."""
+    client: dict[str, Any]
+    rate: float
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(orjson.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        return cls(**orjson.loads(path.read_bytes()))
+
+
+def write(path: Path, prefix: str, messages: list[Outgoing]) -> None:
+    """A line a message. Accounts hold no tab, and JSON no line break."""
+    with path.open("wb") as file:
+        for message in messages:
+            file.write(b"\t".join((f"{prefix}{message.topic}".encode(), message.key, message.value)) + b"\n")
+
+
+def read(path: Path) -> list[tuple[str, bytes, bytes]]:
+    rows = (line.split(b"\t", 2) for line in path.read_bytes().splitlines())
+    return [(topic.decode(), key, value) for topic, key, value in rows]
+
+
+def send(plan: Plan) -> dict[str, Any]:
+    """Send all on schedule and wait for every acknowledgement."""
+    messages = read(Path(plan.messages))
+    failed: list[KafkaError] = []
+
+    def answered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
+    producer = Producer({**plan.client, **PRODUCER, "queue.buffering.max.messages": 1_000_000})
+    producer.list_topics(timeout=10)
+    sent, pauses = np.zeros(len(messages)), Pauses()
+    pauses.watch()
+    schedule = Schedule(time.monotonic() + _AHEAD_SECONDS, plan.rate)
+    for number in schedule.paced(len(messages), lambda: producer.poll(0)):
+        topic, key, value = messages[number]
+        sent[number] = time.monotonic()
+        producer.produce(topic, value, key, on_delivery=answered)
+    producer.flush()
+    late = (sent - schedule.all(len(messages))) * 1e3
+    return {
+        "start": schedule.start,
+        "late_ms": quantiles(late),
+        "gc": pauses.told(),
+        "failed": len(failed),
+    }
+
+
+if __name__ == "__main__":
+    print(orjson.dumps(send(Plan.load(Path(sys.argv[1])))).decode())
