@@ -51,6 +51,8 @@ def make_app(settings: Settings) -> faust.App:
         # Healing a day of log stops the fetching for long; a worker that hangs is known by its session.
         broker_max_poll_interval=86_400,
         broker_max_poll_records=2048,
+        # A partition that is added is read within seconds; the client's default is five minutes.
+        consumer_metadata_max_age_ms=10_000,
         ConsumerScheduler=in_chunks(min(CHUNK, settings.batch_max)),
         stream_buffer_maxsize=2 * WAITING,  # chunks: never reached, for Faust stalls a second when it is
         stream_wait_empty=False,

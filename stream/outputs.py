@@ -31,6 +31,7 @@ _PRODUCER = {
 
 _POLL_SECONDS = 0.001
 _TOLD_SECONDS = 1.0
+_NEW_SECONDS = 5.0
 
 Headers = list[tuple[str, bytes]]
 
@@ -192,7 +193,17 @@ class Outputs:
             headers.append(("traceparent", record.traceparent))
         return headers
 
-    def _hand_over(self, message: Outgoing, delivery: Delivery) -> None:
+    def _has(self, message: Outgoing) -> bool:
+        """Whether the topic has the partition. Asking makes the producer learn of one that was added; by
+        itself it looks every five minutes."""
+        name = self._topic(message.topic)
+        try:
+            found = self._producer.list_topics(name, timeout=_NEW_SECONDS)
+        except KafkaException:
+            return False
+        return message.partition in found.topics[name].partitions
+
+    def _hand_over(self, message: Outgoing, delivery: Delivery, *, again: bool = True) -> None:
         headers: Any = message.headers
         try:
             self._producer.produce(
@@ -202,6 +213,9 @@ class Outputs:
         except BufferError:  # never: what is in flight is bounded far below the producer's queue
             raise Undeliverable("the producer's queue is full") from None
         except KafkaException as error:
+            if again and error.args[0].code() == KafkaError._UNKNOWN_PARTITION and self._has(message):
+                self._hand_over(message, delivery, again=False)
+                return
             if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 raise Undeliverable(str(error)) from error
             delivery.refused.append(message)

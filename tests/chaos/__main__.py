@@ -1,5 +1,10 @@
 """`python -m tests.chaos [FAULT…] [--json] [--rate 2000] [--seconds …] [--write docs/chaos.md]`."""
 
+import os
+
+# Before LightGBM is imported: its waiting threads would spin on the cores that the workers need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import argparse
 import json
 import sys

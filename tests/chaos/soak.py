@@ -5,9 +5,13 @@ partition (nothing here reads it), and Redis rewrites its append-only file. Inpu
 for they are what is accounted for at the end, in about 60 bytes of memory a record.
 """
 
+import os
+
+# Before LightGBM is imported: its waiting threads would spin on the cores that the workers need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import argparse
 import json
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field

@@ -8,8 +8,9 @@ import aiokafka
 import pytest
 from aiokafka import AIOKafkaConsumer
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions
 
+from deploy.local.process import wait_until
 from stream import kafka_log
 from stream.kafka_log import KafkaAway, KafkaLog, Stand, TopicsMissing, commit_metadata
 from stream.settings import Settings
@@ -137,3 +138,18 @@ def test_topics_by_their_ids(settings: Settings, log: KafkaLog) -> None:
         log.describe(("transactions", "fraud-reports"))
     create_topics(settings, 1, 1)
     assert log.topic_ids(("transactions",))["transactions"] not in (None, before["transactions"])
+
+
+def test_a_partition_that_is_added_is_known_at_the_next_look(settings: Settings, log: KafkaLog) -> None:
+    assert set(log.stands({PLACE: None})) == {PLACE}
+    admin, added = AdminClient(settings.kafka_client_config()), ("transactions", 1)
+    for done in admin.create_partitions([NewPartitions(settings.topic("transactions"), 2)]).values():
+        done.result(30)
+
+    def known() -> bool:
+        try:
+            return log.stands({added: None}) == {added: Stand(0, 0, 0)}
+        except KafkaAway:
+            return False
+
+    assert wait_until(known, 10, every=0.1)

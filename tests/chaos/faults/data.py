@@ -6,17 +6,23 @@ from ..poison import AMOUNT, poisoned
 from ..stage import Stage
 from .broker import payment
 
+_OTHER = "other-model"
+
+
+def with_other_model(stage: Stage) -> None:
+    """Trained before the load: it would take the processors."""
+    small_model(stage.folder / _OTHER, seed=4)
+
 
 def deploy(stage: Stage) -> None:
     """Both workers die with seconds of delivered decisions that are not committed, and come back with
     another model."""
-    other = small_model(stage.folder / "other-model", seed=4)
     with stage.fault():
         for worker in stage.workers:
             stage.kill(worker)
     stage.told["uncommitted"] = uncommitted(stage)
     for worker in stage.workers:
-        stage.start(worker, VIGIA_MODEL=str(other))
+        stage.start(worker, VIGIA_MODEL=str(stage.folder / _OTHER))
 
 
 def uncommitted(stage: Stage) -> int:
@@ -43,7 +49,7 @@ def poison(stage: Stage) -> None:
 
 FAULTS = [
     Fault("model-deploy", "both workers killed between delivery and commit, started with another model",
-          deploy, environment={"VIGIA_COMMIT_SECONDS": "4"}, bar=10),
+          deploy, prepare=with_other_model, environment={"VIGIA_COMMIT_SECONDS": "4"}, bar=10),
     Fault("poison", "a payment on which the model throws", poison, prepare=with_poison,
           letters={"SCORING_ERROR": 1}),
 ]  # fmt: skip
