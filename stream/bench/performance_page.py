@@ -8,6 +8,9 @@ from stream.bench import capacity
 from stream.bench.report import VERDICT, Report
 from stream.bench.svg import bars, lines
 
+QUIET = 1.0
+"""The most that the load average may be before a run begins."""
+
 PROCESSES = ("worker", "redis", "broker")
 RUNNERS = {
     "baseline": "baseline: Faust, one at a time",
@@ -93,10 +96,12 @@ def _listed(figures: Mapping[str, Any] | None) -> str:
 
 def _conditions(report: Report) -> Iterator[str]:
     for part, told in (report.get("conditions") or {}).items():
-        quick = " **A smoke run: these figures mean nothing.**" if told["quick"] else ""
+        doubt = " **A smoke run: these figures mean nothing.**" if told["quick"] else ""
+        if told["load_before"] > QUIET:
+            doubt += " **Others used the machine meanwhile: these figures are not Vigia's; measure again.**"
         yield (
-            f"- {part}: measured {told['measured_at']}; load average {told['load_before']} before, "
-            f"{told['load_after']} after{quick}"
+            f"- {part}: measured {told['measured_at']}; load average {told['load_before']} before the run, "
+            f"{told['load_after']} after{doubt}"
         )
 
 

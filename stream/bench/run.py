@@ -89,20 +89,22 @@ class Bench:
 def run(config: Config, steps: Steps) -> dict[str, Any]:
     """Measure, and end all that was started. Raises VigiaError or ServiceError."""
     conditions: dict[str, Any] = {}
+    others = _load()
     with _bench(config, steps) as bench:
         told: dict[str, Any] = {}
         for part, measure in MEASURES.items():
             if part in config.parts:
-                with _noting(conditions, part, config):
+                with _noting(conditions, part, config, others):
                     told |= measure(bench, told)
         return {**told, **_circumstances(bench), "conditions": conditions}
 
 
 @contextmanager
-def _noting(conditions: dict[str, Any], part: str, config: Config) -> Iterator[None]:
-    began, load = datetime.now(UTC), _load()
+def _noting(conditions: dict[str, Any], part: str, config: Config, others: float) -> Iterator[None]:
+    """`others`: the load before the run began, which is not the run's own."""
+    began = datetime.now(UTC)
     yield
-    told = {"measured_at": f"{began:%Y-%m-%d %H:%M} UTC", "load_before": load, "load_after": _load()}
+    told = {"measured_at": f"{began:%Y-%m-%d %H:%M} UTC", "load_before": others, "load_after": _load()}
     conditions[part] = {**told, "quick": config.quick, "partitions": DEFAULT_PARTITIONS}
 
 
