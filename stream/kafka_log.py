@@ -266,7 +266,9 @@ class KafkaLog:
 
     def _watermarks(self, name: str, partition: int) -> tuple[int, int]:
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=_TIMEOUT)
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(name, partition), timeout=_TIMEOUT
+            )
         except KafkaException as error:
             if error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
                 # One that was added: by itself the client looks for such every five minutes.
