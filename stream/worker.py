@@ -103,10 +103,11 @@ class Worker:
             return
         # A commit that was on its way when this worker attached: Faust began to read behind it.
         stands = await self._patience.blocking("kafka", self._kafka.stands, dict.fromkeys(holes))
-        for place, (start, stop) in holes.items():
-            start, read = max(start, stands[place].committed), self._kafka.records
-            if start < stop and await self._patience.blocking("kafka", read, *place, start, stop, 1):
-                topic, partition = place
+        for (topic, partition), (first, stop) in holes.items():
+            start = max(first, stands[topic, partition].committed)
+            read = self._kafka.records
+            found = await self._patience.blocking("kafka", read, topic, partition, start, stop, 1)
+            if found:
                 raise Skipped(f"{topic}[{partition}]: records from {start} were not read, but {stop} was")
 
     async def send(self, answered: Answered, is_current: Callable[[], bool]) -> "asyncio.Task[None] | None":
