@@ -47,8 +47,11 @@ class Child:
     def check(self) -> None:
         """Raises VigiaError, with the end of the log, when it has ended."""
         if (code := self.process.poll()) is not None:
-            lines = self.log.read_text(errors="replace").splitlines()[-_LINES_SHOWN:]
-            raise VigiaError(f"{self.log.stem} ended with exit code {code}:\n" + "\n".join(lines))
+            raise VigiaError(f"{self.log.stem} ended with exit code {code}:\n{self.last_lines()}")
+
+    def last_lines(self) -> str:
+        """The end of its log, which goes with the bench's folder."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LINES_SHOWN:])
 
     def wait_ready(self) -> None:
         """Return when /readyz says yes."""
@@ -58,7 +61,9 @@ class Child:
             return self.get("/readyz") is not None
 
         if not wait_until(ready, _READY_SECONDS, every=0.05):
-            raise VigiaError(f"{self.log.stem} is not ready after {_READY_SECONDS:.0f} s; see {self.log}")
+            raise VigiaError(
+                f"{self.log.stem} is not ready after {_READY_SECONDS:.0f} s:\n{self.last_lines()}"
+            )
 
     def get(self, path: str) -> str | None:
         """What its HTTP port answers; None if it answers no success."""

@@ -6,7 +6,7 @@ look. CPU time is read at the same two moments.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -70,9 +70,9 @@ def drain(
             stack.enter_context(child(runner, _own_port(field, i), field.folder, f"{runner[-1]}-{i}"))
             for i in range(workers)
         ]
-        first = _decided(counters["decisions"], 1, children, _FIRST_SECONDS)
+        first = _decided(counters, 1, children, _FIRST_SECONDS)
         began, cpu = time.perf_counter(), cpu_by_process(field, children)
-        _decided(counters["decisions"], wanted, children, _SILENT_SECONDS)
+        _decided(counters, wanted, children, _SILENT_SECONDS)
         seconds, spent = time.perf_counter() - began, cpu_by_process(field, children)
         events = wanted - first
         return Drain(
@@ -92,14 +92,17 @@ def _own_port(field: Field, number: int) -> Any:
     return field.settings if number == 0 else field.settings.model_copy(update={"http_port": free_port()})
 
 
-def _decided(counter: Counter, wanted: int, children: Sequence[Child], patience: float) -> int:
+def _decided(counters: Mapping[str, Counter], wanted: int, children: Sequence[Child], patience: float) -> int:
     def check() -> None:
         for one in children:
             one.check()
 
-    found = counter.wait(wanted, patience, check)
+    found = counters["decisions"].wait(wanted, patience, check)
     if found < wanted:
-        raise VigiaError(f"only {found} of {wanted} decided; see {children[0].log}")
+        raise VigiaError(
+            f"only {found} of {wanted} decided, {counters['dead-letters']()} dead letters; the log of "
+            f"{children[0].log.stem} ends so:\n{children[0].last_lines()}"
+        )
     return found
 
 
