@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -94,9 +94,15 @@ class Outputs:
         ]
         self._health = health
         self._fatal: KafkaError | None = None
-        config = {**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error}
+        self._config = {**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error}
+        self._producer = self._make_producer()
+        self._single: Producer | None = None
+        """For one message at a time: nothing shares a request with it."""
+        self._sending_alone = asyncio.Lock()
+
+    def _make_producer(self) -> Producer:
         with making_client():
-            self._producer = Producer(config)
+            return Producer(self._config)
 
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""
@@ -126,10 +132,7 @@ class Outputs:
         await self._reports(delivery)
         letters: dict[Record, DeadLetter] = {}
         for message in delivery.refused:
-            alone = Delivery([message])
-            self._hand_over(message, alone)
-            await self._reports(alone)
-            if alone.refused:
+            if await self._is_refused_alone(message):
                 if message.source is None:
                     raise Undeliverable(f"{message.topic} refuses a dead letter as too large")
                 letters.setdefault(message.source, _too_large(message, message.source))
@@ -138,12 +141,20 @@ class Outputs:
             for letter in letters.values():
                 metrics.DEAD_LETTERS.labels(letter.code).inc()
 
-    async def _reports(self, delivery: Delivery) -> None:
+    async def _is_refused_alone(self, message: Outgoing) -> bool:
+        async with self._sending_alone:
+            self._single = self._single or self._make_producer()
+            alone = Delivery([message])
+            self._hand_over(message, alone, self._single)
+            await self._reports(alone, self._single)
+            return bool(alone.refused)
+
+    async def _reports(self, delivery: Delivery, producer: Producer | None = None) -> None:
         # Polled from here: a thread of its own would have to wait for the interpreter at each report.
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
-            self._producer.poll(0)
+            (producer or self._producer).poll(0)
             if error := delivery.error or self._fatal:
                 raise Undeliverable(str(error))
             if not delivery.left:
@@ -193,34 +204,29 @@ class Outputs:
             headers.append(("traceparent", record.traceparent))
         return headers
 
-    def _has(self, message: Outgoing) -> bool:
-        """Whether the topic has the partition. Asking makes the producer learn of one that was added; by
-        itself it looks every five minutes."""
-        name = self._topic(message.topic)
+    def _hand_over(self, message: Outgoing, delivery: Delivery, producer: Producer | None = None) -> None:
         try:
-            found = self._producer.list_topics(name, timeout=_NEW_SECONDS)
-        except KafkaException:
-            return False
-        return message.partition in found.topics[name].partitions
-
-    def _hand_over(self, message: Outgoing, delivery: Delivery, *, again: bool = True) -> None:
-        headers: Any = message.headers
-        try:
-            self._producer.produce(
-                self._topic(message.topic), message.value, message.key, message.partition,
-                delivery.reported, headers=headers,
-            )  # fmt: skip
+            self._produce(message, delivery, producer or self._producer)
         except BufferError:  # never: what is in flight is bounded far below the producer's queue
             raise Undeliverable("the producer's queue is full") from None
         except KafkaException as error:
-            if again and error.args[0].code() == KafkaError._UNKNOWN_PARTITION and self._has(message):
-                self._hand_over(message, delivery, again=False)
-                return
             if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 raise Undeliverable(str(error)) from error
             delivery.refused.append(message)
         else:
             delivery.left += 1
+
+    def _produce(self, message: Outgoing, delivery: Delivery, producer: Producer) -> None:
+        topic, partition, key, value, _, _ = message
+        name, headers = self._topic(topic), cast(Any, message.headers)
+        try:
+            producer.produce(name, value, key, partition, delivery.reported, headers=headers)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                raise
+            # One that was added: by itself the client looks for such every five minutes.
+            producer.list_topics(name, timeout=_NEW_SECONDS)
+            producer.produce(name, value, key, partition, delivery.reported, headers=headers)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():

@@ -1,10 +1,11 @@
 """The baseline: the Faust agent that a competent newcomer would write, one event at a time, on uvloop.
 
-`python -m stream.bench.baseline`, with the worker's settings. Count and sum over every window of payer and
-payee from sorted sets in one pipeline, the same ONNX model, one run of it and one `send` an event. Its buffer
-holds the whole backlog: a full one would stall Faust for a second each time.
+`python -m stream.bench.baseline [in_one_read]`, with the worker's settings. Count and sum over every window
+of payer and payee from sorted sets in one pipeline, the same ONNX model, one run of it and one `send` an
+event. Its buffer holds the whole backlog: a full one would stall Faust for a second each time.
 """
 
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ import redis.asyncio as aioredis
 
 from features.catalog import ALL, NAMES
 from models.scorer import Scorer
-from stream.bench.sorted_sets import SIDES, windows
+from stream.bench.sorted_sets import SIDES, Windows, in_one_read, windows
 from stream.policy import Policy
 from stream.settings import Settings, load_settings
 
@@ -28,7 +29,7 @@ COLUMNS = [
 AMOUNT = NAMES.index("transaction_amount")
 
 
-def make_app(settings: Settings) -> faust.App:
+def make_app(settings: Settings, read: Windows) -> faust.App:
     app = faust.App(
         settings.group_id,
         broker=f"kafka://{settings.kafka_bootstrap}",
@@ -54,7 +55,7 @@ def make_app(settings: Settings) -> faust.App:
             at = round(datetime.fromisoformat(payment["occurred_at"]).timestamp() * 1000)
             vector = np.full((1, len(NAMES)), np.nan, dtype=np.float32)
             vector[0, AMOUNT] = centavos / 100
-            vector[0, COLUMNS] = await windows(client, (payment["event_id"], at, centavos, accounts))
+            vector[0, COLUMNS] = await read(client, (payment["event_id"], at, centavos, accounts))
             score = float(scorer.score(vector)[0])
             decision = {
                 "event_id": payment["event_id"],
@@ -69,7 +70,8 @@ def make_app(settings: Settings) -> faust.App:
 
 def main() -> None:
     mode.loop.use("uvloop")
-    faust.Worker(make_app(load_settings()), loglevel="WARNING").execute_from_commandline()
+    read = in_one_read if sys.argv[1:] == ["in_one_read"] else windows
+    faust.Worker(make_app(load_settings(), read), loglevel="WARNING").execute_from_commandline()
 
 
 if __name__ == "__main__":

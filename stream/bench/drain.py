@@ -22,6 +22,7 @@ from stream.bench.sources import Message
 WORKER = ("stream.cli", "worker")
 FLOOR = ("stream.bench.floor",)
 BASELINE = ("stream.bench.baseline",)
+TUNED = ("stream.bench.baseline", "in_one_read")
 
 _FIRST_SECONDS = 90.0
 _SILENT_SECONDS = 30.0

@@ -70,9 +70,9 @@ class Watch:
         except KafkaException:
             return None
 
-    def ends(self) -> dict[int, int]:
-        """Where each partition of `transactions` ends now."""
-        name = self._world.prefix + "transactions"
+    def ends(self, topic: str = "transactions") -> dict[int, int]:
+        """Where each partition ends now."""
+        name = self._world.prefix + topic
         return {
             p: self._group.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1]
             for p in range(self._world.partitions)

@@ -1,5 +1,7 @@
 """Another model between delivery and commit, and an event on which the model throws."""
 
+from collections.abc import Mapping
+
 from ...small_model import small_model
 from ..fault import Fault
 from ..poison import AMOUNT, poisoned
@@ -20,19 +22,20 @@ def deploy(stage: Stage) -> None:
     with stage.fault():
         for worker in stage.workers:
             stage.kill(worker)
-    stage.told["uncommitted"] = uncommitted(stage)
+    committed, ends = stage.watch.committed(), stage.watch.ends("decisions")
     for worker in stage.workers:
         stage.start(worker, VIGIA_MODEL=str(stage.folder / _OTHER))
-
-
-def uncommitted(stage: Stage) -> int:
-    """Decisions that were delivered and not committed."""
-    committed = stage.watch.committed()
     assert committed is not None
+    stage.told["uncommitted"] = uncommitted(stage, committed, ends)
+
+
+def uncommitted(stage: Stage, committed: Mapping[int, int], ends: Mapping[int, int]) -> int:
+    """How many of the decisions before `ends` were delivered and not committed."""
     found = 0
     for message in stage.world.read("decisions"):
-        headers = dict(message.headers() or [])
-        found += int(headers["source_offset"] or 0) >= committed[int(headers["source_partition"] or 0)]
+        headers, partition = dict(message.headers() or []), message.partition() or 0
+        delivered = (message.offset() or 0) < ends[partition]
+        found += delivered and int(headers["source_offset"] or 0) >= committed[partition]
     assert found, "the fault should strike between delivery and commit"
     return found
 
