@@ -1,5 +1,8 @@
 """The topics: one line each. `vigia topics` makes them; doing it again changes nothing."""
 
+import time
+from collections.abc import Mapping
+
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
@@ -22,6 +25,7 @@ TOPICS = {
 
 DEFAULT_PARTITIONS = 4
 _TIMEOUT = 15.0
+_LOOK_SECONDS = 0.05
 
 
 def create_topics(settings: Settings, partitions: int | None, replication: int) -> dict[str, str]:
@@ -52,7 +56,19 @@ def create_topics(settings: Settings, partitions: int | None, replication: int) 
     if new:
         for name, future in admin.create_topics(new, operation_timeout=_TIMEOUT).items():
             _created(name, future)
+        _await(admin, settings, names)
     return {name: "exists" if name in existing else "created" for name in names}
+
+
+def _await(admin: AdminClient, settings: Settings, names: Mapping[str, object]) -> None:
+    """Return when the broker tells of all: it takes a moment longer than creating them."""
+    until = time.monotonic() + _TIMEOUT
+    while missing := set(names) - set(_partition_counts(admin, settings)):
+        if time.monotonic() > until:
+            raise VigiaError(
+                f"created, but the broker does not tell of {', '.join(sorted(missing))}: try again"
+            )
+        time.sleep(_LOOK_SECONDS)
 
 
 def _created(name: str, future: object) -> None:

@@ -34,6 +34,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or _by_pla
 def pytest_configure() -> None:
     # a run that is told to end (SIGTERM, as `timeout` sends it) still ends what its fixtures started
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # and one in the background of a shell (`make test &`) does not hand on that it ignores Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import catalog, memory_state
-from features.aggregates import Column, Frame
 from features.catalog import NAMES
 from features.redis_state import RedisState
 from features.replay import build
@@ -92,16 +90,11 @@ def test_four_partitions_and_two_workers(
 
 
 def planted_in_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Offline, one column of the catalog is computed by another formula: a centavo is lost."""
-    at = NAMES.index("payer_sum_24h")
-    honest = catalog.FEATURES[at]
-
-    def skewed(frame: Frame) -> Column:
-        column = honest.read(frame)
-        return np.where(column > 0, column - 0.01, column)
-
-    features = [*catalog.FEATURES[:at], replace(honest, read=skewed), *catalog.FEATURES[at + 1 :]]
-    monkeypatch.setattr(catalog, "FEATURES", tuple(features))
+    """Offline, one column of the catalog is computed by another formula: centavos to the real."""
+    at = catalog._PLAIN.index(NAMES.index("payer_sum_24h"))
+    skewed = catalog._DIVISORS.copy()
+    skewed[at] *= 1.001
+    monkeypatch.setattr(catalog, "_DIVISORS", skewed)
 
 
 def planted_in_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
