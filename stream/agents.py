@@ -101,6 +101,11 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
         # Not awaited: healing may take longer than a rebalance may.
         turns.start(turns.attach())
 
+    @app.on_before_shutdown.connect
+    async def stopping(*_: object, **__: object) -> None:
+        # While it is still in the group: whoever takes over reads back what was decided.
+        await turns.finish()
+
     @app.agent(topic, concurrency=1, name="vigia")
     async def decide(stream: Any) -> None:
         await or_leave(turns.take(stream))

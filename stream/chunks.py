@@ -18,24 +18,28 @@ CHUNK = 256
 """Most records of a chunk: what one partition takes before the next has its turn. A batch may be smaller."""
 
 WAITING = 4096
-"""Records that may wait for the agent; beyond them nothing is fetched, and the fetcher's partitions pause."""
+"""Weight of what may wait for the agent; beyond it nothing is fetched, and the fetcher's partitions pause."""
 
+_WEIGHED_BYTES = 8192
 _FULL_SECONDS = 0.002
 
 
 class Chunk(ConsumerMessage):
     """What Faust takes for one message: acknowledging it acknowledges its records."""
 
-    __slots__ = ("received", "records")
+    __slots__ = ("received", "records", "weight")
 
     def __init__(self, tp: TP, records: list[Any], generation: int, received: float) -> None:
         """`records`: aiokafka's. `received`: `time.monotonic` at which they were fetched."""
         last = records[-1]
         super().__init__(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, None, None, b"",
-            None, tp=tp, generation_id=generation,
+            tp.topic, tp.partition, last.offset, (last.timestamp or 0) / 1000, last.timestamp_type,
+            None, None, b"", None, tp=tp, generation_id=generation,
         )  # fmt: skip
         self.records, self.received = records, received
+        bytes_ = sum(len(record.value or b"") + len(record.key or b"") for record in records)
+        self.weight = max(len(records), bytes_ // _WEIGHED_BYTES)
+        """In records of ordinary size: what waits and what is on its way is bounded in bytes too."""
 
 
 def in_chunks(size: int) -> type[DefaultSchedulingStrategy]:
@@ -56,7 +60,7 @@ class ChunkedConsumer(Consumer):
     """Faust's own, whose messages are chunks. They must be acknowledged in order."""
 
     waiting: Callable[[], int] | None = None
-    """How many records were handed on and not yet taken."""
+    """The weight of what was handed on and not yet taken."""
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's
         while self._is_full() and self.flow_active and not self.should_stop:

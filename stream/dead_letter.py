@@ -41,6 +41,9 @@ CODES = {
     "OUTPUT_TOO_LARGE": "an output topic refuses what is told of this event as too large",
 }
 
+APPLIED = ("SCORING_ERROR", "OUTPUT_TOO_LARGE")
+"""Of events that the state has applied: the same event sent again is a repeat, and gets no other answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:

@@ -26,12 +26,12 @@ class Intake:
         self._observed: set[Place] = set()
 
     async def batches(self, stream: Any) -> AsyncIterator[list[Any]]:
-        """Events of what waits in the agent's queue, each a chunk; at most `batch_max` records at a time."""
+        """Events of what waits in the agent's queue, each a chunk: at most `batch_max` by weight."""
         queue = stream.channel.queue
-        self._consumer.waiting = lambda: sum(len(event.message.records) for event in queue._queue)
+        self._consumer.waiting = lambda: sum(event.message.weight for event in queue._queue)
         async for event in stream.noack().events():
             events = [event] if self.is_current(event) else []
-            size = sum(len(each.message.records) for each in events)
+            size = sum(each.message.weight for each in events)
             while size <= self._most and not queue.empty():
                 waiting = queue.get_nowait()
                 if self.is_current(waiting):
@@ -39,7 +39,7 @@ class Intake:
                     waiting.message.tracked = True
                     self._consumer.track_message(waiting.message)
                     events.append(waiting)
-                    size += len(waiting.message.records)
+                    size += waiting.message.weight
             if events:
                 yield events
 

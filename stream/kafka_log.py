@@ -29,8 +29,8 @@ from stream.settings import Settings
 
 _TIMEOUT = 10.0
 _LOOK_TIMEOUT = 2.0
-_READ_BACK = 2_000
-"""Decisions read back at a time: more than a worker has in flight between two commits."""
+_READ_BACK = 5_000
+"""Decisions read back at a time: more than the batches that a worker has on their way."""
 
 _LOST_SECONDS = 30.0
 """A log that is short for longer lost its end."""
@@ -219,7 +219,7 @@ class KafkaLog:
         found: dict[int, bytes] = {}
         foreign = 0
         while end > start:
-            low, oldest = max(start, end - _READ_BACK), None
+            low, newest = max(start, end - _READ_BACK), None
             for message in self.messages("decisions", partition, low, end):
                 headers: dict[str, Any] = dict(message.headers() or [])
                 # Another group's decisions (a shadow worker's, say) are not ours to keep to.
@@ -229,11 +229,12 @@ class KafkaLog:
                     foreign += 1
                     continue
                 offset = int(headers["source_offset"] or 0)
-                oldest = offset if oldest is None else min(oldest, offset)
+                newest = offset if newest is None else max(newest, offset)
                 if offset >= committed:
                     found.setdefault(offset, message.value() or b"")
             # Decisions on a topic of that name that was deleted lie before those on the one that is there.
-            if foreign > _FOREIGN or (oldest is not None and oldest < committed):
+            # A frozen worker's late ones lie among newer ones, so all that is read must be committed.
+            if foreign > _FOREIGN or (newest is not None and newest < committed):
                 break
             end = low
         return found

@@ -245,7 +245,7 @@ def _validate(model: type[M], value: bytes | None) -> M:
     if not value:
         raise Rejected("EMPTY", "the record has no value")
     if len(value) > MAX_BYTES:
-        raise Rejected("MESSAGE_TOO_LARGE", f"{len(value)} bytes; at most {MAX_BYTES}", _event_id(value))
+        raise Rejected("MESSAGE_TOO_LARGE", f"{len(value)} bytes; at most {MAX_BYTES}", event_id_of(value))
     try:
         return model.model_validate_json(value)
     except ValidationError as error:
@@ -269,7 +269,7 @@ def _rejected(error: ValidationError, value: bytes) -> Rejected:
     if kind == "json_invalid":
         return _not_json(first["msg"], value)
     code = kind if kind.isupper() else _CODES.get(kind, "FIELD_TYPE")
-    return Rejected(code, f"{where or 'the message'}: {first['msg']}", _event_id(value))
+    return Rejected(code, f"{where or 'the message'}: {first['msg']}", event_id_of(value))
 
 
 def _not_json(message: str, value: bytes) -> Rejected:
@@ -282,7 +282,7 @@ def _not_json(message: str, value: bytes) -> Rejected:
     return Rejected("NOT_JSON", message)
 
 
-def _event_id(value: bytes) -> str | None:
+def event_id_of(value: bytes) -> str | None:
     """The id of a bad message, where it can be read."""
     try:
         message = orjson.loads(value)

@@ -6,8 +6,9 @@ one, and only then may the inputs be acknowledged. Several batches may be on the
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -16,7 +17,7 @@ from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
 from stream.health import Health
 from stream.kafka_client import making_client
-from stream.messages import SCHEMA_VERSION
+from stream.messages import SCHEMA_VERSION, event_id_of
 from stream.pipeline import Decided, Outcomes, Record, dead_letter
 from stream.settings import Settings
 from stream.topics import TOPICS
@@ -62,19 +63,15 @@ class Delivery:
     """Too large for their topic, or sent in one request with one that was."""
     error: KafkaError | None = None
 
-    def reported(self, error: KafkaError | None, message: Message) -> None:
+    def reported(self, sent: Outgoing, error: KafkaError | None, _: Message) -> None:
         """librdkafka's delivery report."""
         self.left -= 1
         if error is None:
             return
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            self.refused.append(self._find(message))
+            self.refused.append(sent)
         else:
             self.error = error
-
-    def _find(self, message: Message) -> Outgoing:
-        topic, value = message.topic() or "", message.value()
-        return next(m for m in self.messages if m.value == value and topic.endswith(m.topic))
 
 
 class Outputs:
@@ -97,12 +94,11 @@ class Outputs:
         self._config = {**settings.kafka_client_config(), **_PRODUCER, "error_cb": self._on_error}
         self._producer = self._make_producer()
         self._single: Producer | None = None
-        """For one message at a time: nothing shares a request with it."""
-        self._sending_alone = asyncio.Lock()
+        """Sends one message a request."""
 
-    def _make_producer(self) -> Producer:
+    def _make_producer(self, more: Mapping[str, Any] | None = None) -> Producer:
         with making_client():
-            return Producer(self._config)
+            return Producer({**self._config, **(more or {})})
 
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""
@@ -131,23 +127,25 @@ class Outputs:
         """
         await self._reports(delivery)
         letters: dict[Record, DeadLetter] = {}
-        for message in delivery.refused:
-            if await self._is_refused_alone(message):
-                if message.source is None:
-                    raise Undeliverable(f"{message.topic} refuses a dead letter as too large")
-                letters.setdefault(message.source, _too_large(message, message.source))
+        for message in await self._refused_alone(delivery.refused):
+            if message.source is None:
+                raise Undeliverable(f"{message.topic} refuses a dead letter as too large")
+            letters.setdefault(message.source, _too_large(message, message.source))
         if letters:
             await self.deliver(Outcomes(dead_letters=list(letters.values())))
             for letter in letters.values():
                 metrics.DEAD_LETTERS.labels(letter.code).inc()
 
-    async def _is_refused_alone(self, message: Outgoing) -> bool:
-        async with self._sending_alone:
-            self._single = self._single or self._make_producer()
-            alone = Delivery([message])
+    async def _refused_alone(self, messages: Sequence[Outgoing]) -> list[Outgoing]:
+        """Send them again, each in a request of its own."""
+        if not messages:
+            return []
+        self._single = self._single or self._make_producer({"batch.num.messages": 1})
+        alone = Delivery()
+        for message in messages:
             self._hand_over(message, alone, self._single)
-            await self._reports(alone, self._single)
-            return bool(alone.refused)
+        await self._reports(alone, self._single)
+        return alone.refused
 
     async def _reports(self, delivery: Delivery, producer: Producer | None = None) -> None:
         # Polled from here: a thread of its own would have to wait for the interpreter at each report.
@@ -207,7 +205,7 @@ class Outputs:
     def _hand_over(self, message: Outgoing, delivery: Delivery, producer: Producer | None = None) -> None:
         try:
             self._produce(message, delivery, producer or self._producer)
-        except BufferError:  # never: what is in flight is bounded far below the producer's queue
+        except BufferError:  # never: four batches are far less, in messages and in bytes
             raise Undeliverable("the producer's queue is full") from None
         except KafkaException as error:
             if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
@@ -219,14 +217,15 @@ class Outputs:
     def _produce(self, message: Outgoing, delivery: Delivery, producer: Producer) -> None:
         topic, partition, key, value, _, _ = message
         name, headers = self._topic(topic), cast(Any, message.headers)
+        report = partial(delivery.reported, message)
         try:
-            producer.produce(name, value, key, partition, delivery.reported, headers=headers)
+            producer.produce(name, value, key, partition, report, headers=headers)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
                 raise
             # One that was added: by itself the client looks for such every five minutes.
             producer.list_topics(name, timeout=_NEW_SECONDS)
-            producer.produce(name, value, key, partition, delivery.reported, headers=headers)
+            producer.produce(name, value, key, partition, report, headers=headers)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
@@ -235,9 +234,8 @@ class Outputs:
 
 def _too_large(message: Outgoing, source: Record) -> DeadLetter:
     size = len(message.value or b"")
-    return dead_letter(
-        source, Rejected("OUTPUT_TOO_LARGE", f"{message.topic} refuses its {size} bytes as too large")
-    )
+    text = f"{message.topic} refuses its {size} bytes as too large"
+    return dead_letter(source, Rejected("OUTPUT_TOO_LARGE", text, event_id_of(source.value or b"")))
 
 
 def dead_headers(letter: DeadLetter, group: bytes, now: bytes) -> Headers:

@@ -27,7 +27,8 @@ log = logging.getLogger("vigia.turns")
 SESSION_SECONDS = 6
 
 _IN_FLIGHT = 4
-"""Turns at a time: one is delivered, one decided, one with the state, one decoded."""
+"""Turns at a time: one is delivered, one decided, one with the state, one waits for it. One more may wait for
+room, decoded."""
 
 
 async def or_leave(work: Coroutine[Any, Any, None]) -> None:
@@ -43,17 +44,18 @@ async def or_leave(work: Coroutine[Any, Any, None]) -> None:
         os._exit(1)
 
 
+class _Left(Exception):
+    """A batch before this one was read and left to its new owner: a heal would take it for decided."""
+
+
 class Turn:
     """One batch on its way."""
 
-    def __init__(self, events: Sequence[Any], batch: Decoded, before: "Turn | None") -> None:
-        self.events, self.batch = events, batch
+    def __init__(self, events: Sequence[Any], batch: Decoded, rebalances: int, before: "Turn | None") -> None:
+        self.events, self.batch, self.rebalances = events, batch, rebalances
+        """`rebalances`: how many there had been when it was taken."""
         self.first: dict[Place, int] = {}
         """The first offset of each partition."""
-        self.rebalances = -1
-        """How many there had been when it was read."""
-        self.holes: dict[Place, tuple[int, int]] = {}
-        """Offsets that lie before it and were in no batch."""
         self.begun, self.sent, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._before = before
 
@@ -84,7 +86,10 @@ class Turns:
         self._unacknowledged: list[Any] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._attached = -1
+        self._left = False
+        """A batch was read and not sent since the last attach: no heal before the next one."""
         self._rebalances = 0
+        self._leaving = False
 
     def forget(self) -> None:
         """What was attached is not; a group that begins anew counts its generations from 1 again."""
@@ -98,6 +103,13 @@ class Turns:
         self.forget()
         if not await self._worker.delivered(SESSION_SECONDS):
             log.warning("a delivery is still in flight; another worker may decide the same events")
+
+    async def finish(self) -> None:
+        """Before this worker leaves the group: what is not sent yet is left to others; return when the
+        deliveries in flight are finished."""
+        self._leaving = True
+        if not await self._worker.delivered(SESSION_SECONDS):
+            log.warning("leaving with a delivery in flight; another worker may decide the same events")
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """A turn, or an attach; the process ends at its error."""
@@ -114,7 +126,7 @@ class Turns:
     async def take(self, stream: Any) -> None:
         async for events in self._intake.batches(stream):
             records = in_record_time([record for event in events for record in self._intake.records(event)])
-            self._last = turn = Turn(events, self._worker.decode(records), self._last)
+            self._last = turn = Turn(events, self._worker.decode(records), self._rebalances, self._last)
             for record in reversed(records):
                 turn.first[record.topic, record.partition] = record.offset
             self.start(self._take(turn))
@@ -153,13 +165,20 @@ class Turns:
         if self._attached != intake.generation:
             await turn.after_ended()
             await self._attach(turn.first)
-        turn.rebalances = self._rebalances
         turn.begun.set()
         if not self._is_current(turn):
             return None
-        turn.holes = worker.holes(turn.first)
+        await worker.check_holes(turn.first)
         worker.committed(intake.committed())
-        return await worker.read(turn.batch, turn.after_ended)
+        try:
+            return await worker.read(turn.batch, lambda: self._before_healing(turn))
+        except _Left:
+            return None
+
+    async def _before_healing(self, turn: Turn) -> None:
+        await turn.after_ended()
+        if self._left:
+            raise _Left
 
     async def _finish(self, turn: Turn, answered: Answered) -> None:
         for _ in range(4):  # the next batch's call goes to the state before this one takes the processor
@@ -170,12 +189,11 @@ class Turns:
         if delivery is not None:
             await delivery
             self._observe(turn)
-            await self._worker.check_holes(turn.holes)
         await turn.after_ended()
         if delivery is not None:
             await self._acknowledge(turn)
         else:  # its new owner is given the stored answers; if that is this worker, it attaches anew
-            self._attached = -1
+            self._attached, self._left = -1, True
 
     async def _acknowledge(self, turn: Turn) -> None:
         self._unacknowledged += turn.events
@@ -190,7 +208,8 @@ class Turns:
         self._intake.observe_lag(self._worker.positions())
 
     def _is_current(self, turn: Turn) -> bool:
-        return self._rebalances == turn.rebalances and all(map(self._intake.is_current, turn.events))
+        mine = self._rebalances == turn.rebalances and not self._leaving
+        return mine and all(map(self._intake.is_current, turn.events))
 
     def _observe(self, turn: Turn) -> None:
         now = time.monotonic()
@@ -211,5 +230,5 @@ class Turns:
                 self._worker.fence.close(str(wrong))
                 self._worker.fence.obey()
             if self._rebalances == rebalances:
-                self._attached = generation
+                self._attached, self._left = generation, False
         self._health.start()

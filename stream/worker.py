@@ -92,19 +92,19 @@ class Worker:
         metrics.BATCH.observe(batch.taken.total())
         return await self._read(batch, before_healing)
 
-    def holes(self, first: Mapping[Place, int]) -> dict[Place, tuple[int, int]]:
-        """Offsets between what was read last and the first ones of a batch; transactions leave such."""
-        positions = self.positions()
-        return {p: (positions[p], offset) for p, offset in first.items() if offset > positions.get(p, offset)}
+    async def check_holes(self, first: Mapping[Place, int]) -> None:
+        """Raises Skipped if records lie between what was read last and the first ones of a batch.
 
-    async def check_holes(self, holes: Mapping[Place, tuple[int, int]]) -> None:
-        """Raises Skipped if there is a record in one that was not committed."""
+        To be asked before the state is: it takes what a call passes over for decided. Markers of transactions
+        leave such holes, and commits that were on their way when this worker attached.
+        """
+        positions = self.positions()
+        holes = {p: (positions[p], stop) for p, stop in first.items() if stop > positions.get(p, stop)}
         if not holes:
             return
-        # A commit that was on its way when this worker attached: Faust began to read behind it.
         stands = await self._patience.blocking("kafka", self._kafka.stands, dict.fromkeys(holes))
-        for (topic, partition), (first, stop) in holes.items():
-            start = max(first, stands[topic, partition].committed)
+        for (topic, partition), (position, stop) in holes.items():
+            start = max(position, stands[topic, partition].committed)
             read = self._kafka.records
             found = await self._patience.blocking("kafka", read, topic, partition, start, stop, 1)
             if found:
@@ -164,7 +164,8 @@ class Worker:
                 assignment.committed = max(assignment.committed, offset)
 
     def positions(self) -> dict[Place, int]:
-        """Where this worker is: all below was read, and is delivered when no turn is on its way."""
+        """Where this worker is: all below was read. It is delivered too when no turn is on its way, unless a
+        turn was dropped: then nothing is healed before the next attach."""
         return {place: a.position for place, a in self._pipeline.assignments.items()}
 
     async def look_for_kafka(self) -> None:

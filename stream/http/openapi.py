@@ -32,8 +32,8 @@ _PROBLEMS = {
     "413": "More than 64 KiB (MESSAGE_TOO_LARGE).",
     "415": "The Content-Type is not application/json.",
     "422": "The order can't be read; `code` is the error code of the dead letters, e.g. FIELD_MISSING.",
-    "500": "The order was taken but scoring it fails (SCORING_ERROR), or the door itself failed (INTERNAL). "
-    "Not an APPROVE.",
+    "500": "The order was taken but scoring it fails (SCORING_ERROR) or a topic refuses what is told of it "
+    "(OUTPUT_TOO_LARGE), or the door itself failed (INTERNAL). Not an APPROVE.",
     "503": "No decision can be made now: Kafka or Redis is away, or the door is starting. Not an APPROVE: "
     "ask again after Retry-After seconds with the same event_id; the order may have been taken.",
     "504": "No decision within the deadline. The order is kept and will be decided. Not an APPROVE: ask "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import orjson
 
-from stream.dead_letter import DeadLetter, Rejected
+from stream.dead_letter import APPLIED, DeadLetter, Rejected
 
 DECISIONS, LETTERS = "decisions", "dead-letters"
 OUTCOMES = (DECISIONS, LETTERS)
@@ -49,8 +49,8 @@ class Outcome(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether a repeat gets no other: a letter's own bytes are judged anew, unless scoring failed."""
-        return self.rejected is None or self.rejected.code == "SCORING_ERROR"
+        """Whether a repeat gets no other: a letter's own bytes are judged anew, unless it was applied."""
+        return self.rejected is None or self.rejected.code in APPLIED
 
 
 class Ours(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from stream.dead_letter import Rejected
+from stream.dead_letter import APPLIED, Rejected
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -53,7 +53,7 @@ def rejected(why: Rejected) -> Problem:
     """The answer to an order that is, or would become, a dead letter."""
     if why.code == "EVENT_ID_REUSED":
         return reused(why.event_id)
-    if why.code == "SCORING_ERROR":
+    if why.code in APPLIED:
         detail = f"{why.text}; a person has to look at its dead letter. This is not an APPROVE."
         return Problem(500, why.code, detail, why.event_id)
     return Problem(413 if why.code == "MESSAGE_TOO_LARGE" else 422, why.code, why.text, why.event_id)

@@ -50,8 +50,19 @@ def test_what_is_committed_lies_behind_the_last_chunk_that_was_acknowledged() ->
     assert not made._acked_index[BUSY]
 
 
+def record(offset: int, size: int = 400) -> Any:
+    return SimpleNamespace(
+        offset=offset, timestamp=1_000 * offset, timestamp_type=0, key=b"k", value=bytes(size)
+    )
+
+
+def test_a_large_record_weighs_as_many_as_it_has_room_for() -> None:
+    assert Chunk(BUSY, [record(i) for i in range(10)], 1, 0.0).weight == 10
+    assert Chunk(BUSY, [record(0, 2**20), record(1)], 1, 0.0).weight == 128
+
+
 def test_a_chunk_stands_for_its_last_record() -> None:
-    records = [SimpleNamespace(offset=o, timestamp=1_000 * o, timestamp_type=0) for o in (7, 8, 11)]
+    records = [record(offset) for offset in (7, 8, 11)]
     chunk = Chunk(BUSY, records, 3, 0.5)
     assert (chunk.tp, chunk.offset, chunk.timestamp, chunk.generation_id) == (BUSY, 11, 11.0, 3)
     assert (chunk.records, chunk.received) == (records, 0.5)

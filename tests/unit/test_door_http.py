@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jsonschema
 import pytest
 
-from stream.dead_letter import CODES, Rejected
+from stream.dead_letter import APPLIED, CODES, Rejected
 from stream.health import Health
 from stream.http.app import PATH, make_app
 from stream.http.problems import Problem, late, rejected
@@ -186,7 +186,7 @@ def test_an_error_that_nobody_expected_tells_nothing_of_itself() -> None:
 def test_every_dead_letter_code_has_an_answer_that_is_no_approval(code: str) -> None:
     problem = rejected(Rejected(code, "why", "e"))
     assert problem.code == code
-    special = {"EVENT_ID_REUSED": 409, "SCORING_ERROR": 500, "MESSAGE_TOO_LARGE": 413}
+    special = {"EVENT_ID_REUSED": 409, "MESSAGE_TOO_LARGE": 413} | dict.fromkeys(APPLIED, 500)
     assert problem.status == special.get(code, 422)
 
 

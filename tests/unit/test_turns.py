@@ -291,12 +291,51 @@ async def test_a_record_that_was_passed_over_is_never_acknowledged(scene: Scene)
     committed = 3
     scene.kafka.records = records
     scene.kafka.stands = lambda _: {PLACE: Stand(committed, 0, 9)}
-    assert scene.worker.holes({PLACE: 3}) == {}
-    holes = scene.worker.holes({PLACE: 5})
-    await scene.worker.check_holes(holes)  # the marker of a transaction, say
+    await scene.worker.check_holes({PLACE: 3})
+    assert asked == []
+    await scene.worker.check_holes({PLACE: 5})  # the marker of a transaction, say
     assert asked == [(*PLACE, 3, 5, 1)]
     scene.log = [Record(*PLACE, 4, 0, None, b"{}")]
     with pytest.raises(Skipped):
-        await scene.worker.check_holes(holes)
+        await scene.worker.check_holes({PLACE: 5})
     committed = 5  # by a commit that was on its way when it attached
-    await scene.worker.check_holes(holes)
+    await scene.worker.check_holes({PLACE: 5})
+
+
+@on_scene
+async def test_nothing_is_healed_behind_a_batch_that_was_left_to_its_new_owner(scene: Scene) -> None:
+    """A heal takes what was read for decided; what was read and not sent would be passed over for ever."""
+    answering = asyncio.Event()
+    read = scene.pipeline.read
+
+    async def read_slowly(batch: Any) -> Any:
+        if batch.number == 1:
+            await answering.wait()
+        return await read(batch)
+
+    scene.pipeline.read = read_slowly  # type: ignore[method-assign]
+    scene.pipeline.behind = {1}
+    scene.begin(0, 1)
+    await scene.settle()
+    scene.turns.forget()  # a rebalance, while 0 is with the state and 1 waits for it
+    scene.pipeline.let.set()
+    await scene.settle()
+    answering.set()
+    await scene.settle()
+    assert (scene.outputs.sent, scene.healed, scene.acks) == ([], [], [])
+
+
+@on_scene
+async def test_who_leaves_sends_nothing_more_and_waits_for_what_is_sent(scene: Scene) -> None:
+    scene.pipeline.let.set()
+    scene.begin(0)
+    await scene.outputs.begun.wait()
+    leaving = asyncio.create_task(scene.turns.finish())
+    await scene.settle()
+    assert not leaving.done()
+    scene.begin(1)
+    await scene.settle()
+    scene.outputs.let.set()
+    await leaving
+    await scene.until(lambda: scene.acks == [0])
+    assert scene.outputs.sent == [0]
