@@ -50,7 +50,9 @@ def make_app(settings: Settings) -> faust.App:
         broker_commit_livelock_soft_timeout=3600,
         # Healing a day of log stops the fetching for long; a worker that hangs is known by its session.
         broker_max_poll_interval=86_400,
-        broker_max_poll_records=2048,
+        # Little of each partition and all of them at a time, so that they go on side by side.
+        consumer_max_fetch_size=256 * 1024,
+        broker_max_poll_records=100_000,
         # A partition that is added is read within seconds; the client's default is five minutes.
         consumer_metadata_max_age_ms=10_000,
         ConsumerScheduler=in_chunks(min(CHUNK, settings.batch_max)),

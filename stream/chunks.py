@@ -7,6 +7,7 @@ back after it) hold for a chunk as they do for a record. docs/adr/0009 lists the
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from faust.transport.drivers.aiokafka import Consumer
@@ -14,7 +15,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
-CHUNK = 256
+CHUNK = 128
 """Most records of a chunk: what one partition takes before the next has its turn. A batch may be smaller."""
 
 WAITING = 4096
@@ -43,17 +44,26 @@ class Chunk(ConsumerMessage):
 
 
 def in_chunks(size: int) -> type[DefaultSchedulingStrategy]:
-    """Faust's round robin over topics and partitions, by chunks of at most `size` records."""
+    """A scheduler that hands on chunks of at most `size` records, whoever waited longest first.
+
+    In record time over the partitions: what many partitions pay to one account then comes in about the order
+    in which it happened. A payment that comes late costs the state several times as much.
+    """
 
     class InChunks(DefaultSchedulingStrategy):
         def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, list[Any]]]:
-            return super().iterate({tp: _cut(found, size) for tp, found in records.items()})
+            heap = [
+                (found[0].timestamp or 0, i, 0, tp) for i, (tp, found) in enumerate(records.items()) if found
+            ]
+            heapify(heap)
+            while heap:
+                _, i, start, tp = heappop(heap)
+                found, stop = records[tp], start + size
+                yield tp, found[start:stop]
+                if stop < len(found):
+                    heappush(heap, (found[stop].timestamp or 0, i, stop, tp))
 
     return InChunks
-
-
-def _cut(records: list[Any], size: int) -> list[list[Any]]:
-    return [records[i : i + size] for i in range(0, len(records), size)]
 
 
 class ChunkedConsumer(Consumer):

@@ -1,6 +1,7 @@
-"""Chunks keep Faust's round robin, and what they commit is what was acknowledged."""
+"""Chunks come in record time, and what they commit is what was acknowledged."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,27 +12,31 @@ from stream.chunks import Chunk, ChunkedConsumer, in_chunks
 BUSY, QUIET, OTHER = TP("transactions", 0), TP("transactions", 1), TP("fraud-reports", 0)
 
 
-def order(size: int, **counts: int) -> list[tuple[TP, list[int]]]:
+def order(size: int, **times: Sequence[int]) -> list[tuple[TP, list[int]]]:
+    """Chunks of records that were recorded at these times, which stand for them."""
     places = {"busy": BUSY, "quiet": QUIET, "other": OTHER}
-    return list(in_chunks(size)().iterate({places[n]: list(range(c)) for n, c in counts.items()}))
+    records = {places[name]: [SimpleNamespace(timestamp=t) for t in found] for name, found in times.items()}
+    return [(tp, [record.timestamp for record in chunk]) for tp, chunk in in_chunks(size)().iterate(records)]
 
 
 def test_every_record_comes_once_in_the_order_of_its_partition() -> None:
     found: dict[TP, list[int]] = defaultdict(list)
-    for tp, records in order(4, busy=11, quiet=3, other=4):
+    for tp, records in order(4, busy=range(11), quiet=range(3), other=range(4)):
         assert 0 < len(records) <= 4
         found[tp] += records
     assert found == {BUSY: list(range(11)), QUIET: list(range(3)), OTHER: list(range(4))}
 
 
-def test_a_busy_partition_lets_the_quiet_ones_go_before_its_second_chunk() -> None:
-    places = [tp for tp, _ in order(4, busy=100, quiet=3, other=4)]
-    assert sorted(places[:3]) == sorted([BUSY, QUIET, OTHER])
-    assert places[3:] == [BUSY] * 24
+def test_who_waited_longest_goes_first() -> None:
+    chunks = order(4, busy=range(100, 200), quiet=[90, 150], other=[111])
+    assert [tp for tp, _ in chunks[:3]] == [QUIET, BUSY, BUSY]
+    assert chunks[4] == (OTHER, [111]), "between those recorded before it and after it"
+    firsts = [records[0] for _, records in chunks]
+    assert firsts == sorted(firsts)
 
 
 def test_no_records_are_no_chunks() -> None:
-    assert order(4, busy=0, quiet=0) == []
+    assert order(4, busy=[], quiet=[]) == []
 
 
 def consumer() -> Any:
