@@ -15,7 +15,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
-CHUNK = 128
+CHUNK = 64
 """Most records of a chunk: what one partition takes before the next has its turn. A batch may be smaller."""
 
 WAITING = 4096
