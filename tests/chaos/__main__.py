@@ -39,10 +39,10 @@ def main() -> int:
             result = run(FAULTS[name], model, rate=options.rate, seconds=options.seconds, keep=options.keep)
             print(result.line(), file=sys.stderr, flush=True)
             results.append(result)
+            if options.write:  # each time: a run that is ended has told what it saw
+                write(options.write, results, options.rate)
     if options.json:
         print(json.dumps({"rate": options.rate, "faults": [asdict(result) for result in results]}))
-    if options.write:
-        write(options.write, results, options.rate)
     return 0 if all(result.right for result in results) else 1
 
 

@@ -105,7 +105,7 @@ class Scene:
         self.worker = Worker(*made, group="g")
         self.worker.attach = self._attach  # type: ignore[assignment,method-assign]
         self.worker._make_whole = self._heal  # type: ignore[assignment,method-assign]
-        turning: Any = (self.intake, self.worker, health, missing)
+        turning: Any = (self.intake, self.worker, health, missing, 0)
         self.turns = Turns(*turning)
 
     async def _attach(self, *_: Any) -> None:
