@@ -242,6 +242,10 @@ def amount_z(entity: str, window: str, reason: str) -> Feature:
     )
 
 
+def _seconds_since(slot: Slot) -> Callable[[Frame], Column]:
+    return lambda frame: np.maximum(frame.time - known(frame.slot(slot)), 0.0) / SECOND
+
+
 def since_last(entity: str, reason: str, words: str = "") -> Feature:
     slot = Slot(entity, "last")
     return Feature(
@@ -249,7 +253,7 @@ def since_last(entity: str, reason: str, words: str = "") -> Feature:
         f"time since {words or f'the last payment of this {entity}'}; unknown if there is none",
         "seconds",
         reason,
-        lambda frame: np.maximum(frame.time - known(frame.slot(slot)), 0.0) / SECOND,
+        _seconds_since(slot),
         (slot,),
     )
 
@@ -261,7 +265,7 @@ def age(entity: str, reason: str) -> Feature:
         f"time since the first payment of this {entity}; unknown if there is none",
         "seconds",
         reason,
-        lambda frame: np.maximum(frame.time - known(frame.slot(slot)), 0.0) / SECOND,
+        _seconds_since(slot),
         (slot,),
     )
 

@@ -82,18 +82,22 @@ def part_columns(part: str) -> slice:
     return slice(places[0], places[-1] + 1)
 
 
+def _slots_kept(kind: str) -> list[Slot]:
+    """Of every view that is read from what a kind keeps."""
+    return [slot for slot in SLOTS if KEPT_AS.get(slot.entity, slot.entity) == kind]
+
+
 def _levels(kind: str) -> list[tuple[Level, bool]]:
     """(level, only of payments at night) that the views of a kind read."""
-    slots = [slot for slot in SLOTS if KEPT_AS.get(slot.entity, slot.entity) == kind]
+    slots = _slots_kept(kind)
     found = {(WINDOWS[slot.window].level, slot.night) for slot in slots if slot.stat in _TILED}
-    if any(slot.stat == "newcomers" for slot in slots):
+    if _keeps(kind, "newcomers"):
         found |= {(LEVELS[1], False), (LEVELS[2], False)}
     return sorted(found, key=lambda level: (level[1], level[0].number))
 
 
-def _keeps(kind: str, stat: str, level: Level | None = None) -> bool:
-    mine = [slot for slot in SLOTS if slot.stat == stat and KEPT_AS.get(slot.entity, slot.entity) == kind]
-    return any(level is None or WINDOWS[slot.window].level is level for slot in mine)
+def _keeps(kind: str, stat: str) -> bool:
+    return any(slot.stat == stat for slot in _slots_kept(kind))
 
 
 def _level_plan(kind: str, level: Level, night: bool) -> Plan:
@@ -102,9 +106,8 @@ def _level_plan(kind: str, level: Level, night: bool) -> Plan:
     index = "H" if level.grain == DAY else "I"
     told = {
         slot.stat
-        for slot in SLOTS
-        if KEPT_AS.get(slot.entity, slot.entity) == kind and slot.stat in _TILED
-        if (WINDOWS[slot.window].level, slot.night) == (level, night)
+        for slot in _slots_kept(kind)
+        if slot.stat in _TILED and (WINDOWS[slot.window].level, slot.night) == (level, night)
     }
     squares, sums = "squares" in told, bool(told & {"squares", "sum"})
     largest, size = "max" in told, struct.calcsize(f"<{index}")
@@ -131,15 +134,14 @@ def _level_plan(kind: str, level: Level, night: bool) -> Plan:
 def _kind_plan(kind: str) -> Plan:
     levels = _levels(kind)
     newcomers = _keeps(kind, "newcomers")
-    tiled = [slot.stat for slot in SLOTS if KEPT_AS.get(slot.entity, slot.entity) == kind]
     return {
         "name": kind,
         "number": KINDS.index(kind) + 1,
         "head": head_format(len(levels)),
         "head_size": head_size(len(levels)),
         "levels": [_level_plan(kind, *level) for level in levels],
-        "sums": "sum" in tiled or "squares" in tiled,
-        "squares": "squares" in tiled,
+        "sums": _keeps(kind, "sum") or _keeps(kind, "squares"),
+        "squares": _keeps(kind, "squares"),
         "fine": levels.index((LEVELS[1], False)) + 1 if newcomers else None,
         "coarse": levels.index((LEVELS[2], False)) + 1 if newcomers else None,
         "parties": (_keeps(kind, "distinct") or _keeps(kind, "changed")) or None,

@@ -14,7 +14,7 @@ from typing import Any
 import faust
 
 from features.errors import BadInput
-from stream.chunks import CHUNK, WAITING, in_chunks
+from stream.chunks import WAITING, chunk_size, in_chunks
 from stream.commits import Commits
 from stream.health import Health
 from stream.intake import Intake
@@ -55,7 +55,7 @@ def make_app(settings: Settings) -> faust.App:
         broker_max_poll_records=100_000,
         # A partition that is added is read within seconds; the client's default is five minutes.
         consumer_metadata_max_age_ms=10_000,
-        ConsumerScheduler=in_chunks(min(CHUNK, settings.batch_max)),
+        ConsumerScheduler=in_chunks(chunk_size(settings.batch_max)),
         stream_buffer_maxsize=2 * WAITING,  # chunks: never reached, for Faust stalls a second when it is
         stream_wait_empty=False,
         topic_allow_declare=False,

@@ -15,14 +15,19 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
-CHUNK = 64
-"""Most records of a chunk: what one partition takes before the next has its turn. A batch may be smaller."""
+_CHUNK = 64
+"""Most records of a chunk: what one partition takes before the next has its turn."""
 
 WAITING = 4096
 """Weight of what may wait for the agent; beyond it nothing is fetched, and the fetcher's partitions pause."""
 
 _WEIGHED_BYTES = 8192
 _FULL_SECONDS = 0.002
+
+
+def chunk_size(batch_max: int) -> int:
+    """Most records of a chunk: a batch may have to be smaller."""
+    return min(_CHUNK, batch_max)
 
 
 class Chunk(ConsumerMessage):

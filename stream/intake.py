@@ -9,7 +9,7 @@ from typing import Any
 import faust
 
 from stream import metrics
-from stream.chunks import CHUNK, Chunk, ChunkedConsumer
+from stream.chunks import Chunk, ChunkedConsumer, chunk_size
 from stream.kafka_log import Place, notable
 from stream.pipeline import Record
 from stream.settings import Settings
@@ -20,7 +20,7 @@ class Intake:
     """Faust's events of the two input topics as batches of records."""
 
     def __init__(self, app: faust.App, settings: Settings) -> None:
-        self._app, self._most = app, settings.batch_max - min(CHUNK, settings.batch_max)
+        self._app, self._most = app, settings.batch_max - chunk_size(settings.batch_max)
         """Records to which a whole chunk may still be added."""
         self._names = {settings.topic(name): name for name in INPUTS}
         self._observed: set[Place] = set()

@@ -56,7 +56,7 @@ class Outgoing(NamedTuple):
 class Delivery:
     """The messages of one batch on their way."""
 
-    messages: list[Outgoing] = field(default_factory=list)
+    producer: Producer
     left: int = 0
     """Handed over and not yet reported."""
     refused: list[Outgoing] = field(default_factory=list)
@@ -107,17 +107,13 @@ class Outputs:
     def send(self, outcomes: Outcomes) -> Delivery:
         """Hand over all. Raises Undeliverable."""
         now = int(time.time() * 1000)
-        delivery = Delivery()
-        for letter in outcomes.dead_letters:
-            delivery.messages.append(self._dead_letter(letter, now))
+        messages = [self._dead_letter(letter, now) for letter in outcomes.dead_letters]
         for decided in outcomes.decided:
-            self._add_decided(decided, now, delivery.messages)
+            self._add_decided(decided, now, messages)
         for logged in outcomes.logged:
             headers = self._headers(logged.record, now)
-            delivery.messages.append(self._log(logged.record, logged.feature_log, headers))
-        for message in delivery.messages:
-            self._hand_over(message, delivery)
-        return delivery
+            messages.append(self._log(logged.record, logged.feature_log, headers))
+        return self._hand_over(messages, self._producer)
 
     async def delivered(self, delivery: Delivery) -> None:
         """Return when the broker has all of it. Raises Undeliverable.
@@ -141,18 +137,16 @@ class Outputs:
         if not messages:
             return []
         self._single = self._single or self._make_producer({"batch.num.messages": 1})
-        alone = Delivery()
-        for message in messages:
-            self._hand_over(message, alone, self._single)
-        await self._reports(alone, self._single)
+        alone = self._hand_over(messages, self._single)
+        await self._reports(alone)
         return alone.refused
 
-    async def _reports(self, delivery: Delivery, producer: Producer | None = None) -> None:
+    async def _reports(self, delivery: Delivery) -> None:
         # Polled from here: a thread of its own would have to wait for the interpreter at each report.
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
-            (producer or self._producer).poll(0)
+            delivery.producer.poll(0)
             if error := delivery.error or self._fatal:
                 raise Undeliverable(str(error))
             if not delivery.left:
@@ -202,9 +196,15 @@ class Outputs:
             headers.append(("traceparent", record.traceparent))
         return headers
 
-    def _hand_over(self, message: Outgoing, delivery: Delivery, producer: Producer | None = None) -> None:
+    def _hand_over(self, messages: Sequence[Outgoing], producer: Producer) -> Delivery:
+        delivery = Delivery(producer)
+        for message in messages:
+            self._hand_one_over(message, delivery)
+        return delivery
+
+    def _hand_one_over(self, message: Outgoing, delivery: Delivery) -> None:
         try:
-            self._produce(message, delivery, producer or self._producer)
+            self._produce(message, delivery)
         except BufferError:  # never: four batches are far less, in messages and in bytes
             raise Undeliverable("the producer's queue is full") from None
         except KafkaException as error:
@@ -214,8 +214,8 @@ class Outputs:
         else:
             delivery.left += 1
 
-    def _produce(self, message: Outgoing, delivery: Delivery, producer: Producer) -> None:
-        topic, partition, key, value, _, _ = message
+    def _produce(self, message: Outgoing, delivery: Delivery) -> None:
+        producer, (topic, partition, key, value, _, _) = delivery.producer, message
         name, headers = self._topic(topic), cast(Any, message.headers)
         report = partial(delivery.reported, message)
         try:

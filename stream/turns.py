@@ -108,15 +108,17 @@ class Turns:
         """Before the partitions go to another worker, which reads back what was decided: return when the
         deliveries in flight are finished, or after the session timeout."""
         self.forget()
-        if not await self._worker.delivered(SESSION_SECONDS):
-            log.warning("a delivery is still in flight; another worker may decide the same events")
+        await self._delivered()
 
     async def finish(self) -> None:
         """Before this worker leaves the group: what is not sent yet is left to others; return when the
         deliveries in flight are finished."""
         self._leaving = True
+        await self._delivered()
+
+    async def _delivered(self) -> None:
         if not await self._worker.delivered(SESSION_SECONDS):
-            log.warning("leaving with a delivery in flight; another worker may decide the same events")
+            log.warning("a delivery is still in flight; another worker may decide the same events")
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """A turn, or an attach; the process ends at its error."""

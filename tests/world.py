@@ -8,14 +8,15 @@ import sys
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from deploy.local import Service
+from deploy.local import Service, start_kafka, start_redis
 from deploy.local.ports import free_port
 from deploy.local.process import wait_until
 from features.transaction import FraudReport, Transaction
@@ -158,6 +159,30 @@ class World:
 
     def logs(self) -> str:
         return "\n".join(f"--- {w.log}\n{w.log.read_text()[-3000:]}" for w in self.workers if w.log.exists())
+
+
+@contextmanager
+def running(world: World) -> Iterator[World]:
+    """Its topics are there; its workers end with it."""
+    try:
+        world.create_topics()
+        yield world
+    finally:
+        for worker in world.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+
+
+@contextmanager
+def private_world(folder: Path, model: Path) -> Iterator[World]:
+    """A Kafka, a Redis and topics of its own; all that was started ends, in whichever way it was replaced."""
+    world = World(folder, start_kafka(folder / "kafka"), start_redis(folder / "redis"), model)
+    try:
+        with running(world):
+            yield world
+    finally:
+        world.redis.kill()
+        world.kafka.kill()
 
 
 class WorkerProcess:

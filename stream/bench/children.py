@@ -2,21 +2,24 @@
 
 import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.process import wait_until
 from features.errors import VigiaError
+from stream.process import environment, last_lines, spawn
 from stream.settings import Settings
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READY_SECONDS = 60.0
-_LINES_SHOWN = 12
+SETTINGS = {
+    "kafka_bootstrap", "redis_url", "topic_prefix", "group_id", "model", "batch_max", "http_port"
+}  # fmt: skip
+"""What a process of the bench is told, instead of the user's VIGIA_*."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -51,7 +54,7 @@ class Child:
 
     def last_lines(self) -> str:
         """The end of its log, which goes with the bench's folder."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LINES_SHOWN:])
+        return last_lines(self.log)
 
     def wait_ready(self) -> None:
         """Return when /readyz says yes."""
@@ -78,29 +81,9 @@ class Child:
 def child(module: Sequence[str], settings: Settings, folder: Path, name: str) -> Iterator[Child]:
     """`python -m MODULE …` with these settings and none of the user's; killed at the end."""
     log = folder / f"{name}.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            cwd=folder,  # no .env file of the user's
-            env=environment(settings),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C at the terminal is for the bench, which then ends it
-        )
+    process = spawn(module, environment(settings, SETTINGS), log)
     try:
         yield Child(process, log, settings.http_port)
     finally:
         process.kill()
         process.wait()
-
-
-def environment(settings: Settings) -> Mapping[str, str]:
-    """This process's environment with the bench's own VIGIA_* instead of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIGIA_")}
-    told = settings.model_dump(
-        include={
-            "kafka_bootstrap", "redis_url", "topic_prefix", "group_id", "model", "batch_max", "http_port"
-        }
-    )  # fmt: skip
-    return kept | {f"VIGIA_{name.upper()}": str(value) for name, value in told.items()}

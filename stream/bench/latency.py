@@ -19,13 +19,14 @@ import orjson
 from numpy.typing import NDArray
 
 from features.errors import VigiaError
-from stream.bench.children import Child, child, environment, memory_mb
+from stream.bench.children import SETTINGS, Child, child, memory_mb
 from stream.bench.drain import WORKER, cpu_by_process
 from stream.bench.generator import Plan, write
 from stream.bench.ground import Counter, Field
 from stream.bench.quantiles import Buckets, between, bucket_quantiles, buckets_of, quantiles
 from stream.bench.schedule import Schedule
 from stream.bench.sources import Message
+from stream.process import environment
 
 IN_WORKER = "vigia_in_worker_seconds"
 _SILENT_SECONDS = 20.0
@@ -113,7 +114,7 @@ def _generate(field: Field, part: list[Message], rate: float) -> Mapping[str, An
     Plan(str(lines), field.settings.kafka_client_config(), rate).save(plan)
     done = subprocess.run(
         [sys.executable, "-m", "stream.bench.generator", str(plan)],
-        env=environment(field.settings),
+        env=environment(field.settings, SETTINGS),
         cwd=field.folder,
         capture_output=True,
         check=False,

@@ -1,19 +1,18 @@
 """The worker as a process of its own, as `vigia worker` starts it; ended by its id."""
 
-import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from features.errors import VigiaError
+from stream.process import environment, last_lines, spawn
 from stream.settings import Settings
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 20.0
-_LINES_SHOWN = 12
+_SETTINGS = {"kafka_bootstrap", "redis_url", "model", "http_host", "http_port"}
 
 
 class WorkerProcess:
@@ -22,16 +21,8 @@ class WorkerProcess:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.log = folder / "worker.log"
         self._url = f"http://{settings.http_host}:{settings.http_port}"
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream.cli", "worker"],
-                cwd=folder,  # no .env file of the user's
-                env=_environment(settings),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C at the terminal is for the demo, which then ends it
-            )
+        mine = environment(settings, _SETTINGS) | {"PYTHONUNBUFFERED": "1"}
+        self._process = spawn(("stream.cli", "worker"), mine, self.log)
 
     def wait_ready(self) -> None:
         """Return when /readyz says yes."""
@@ -55,7 +46,7 @@ class WorkerProcess:
 
     def last_lines(self) -> str:
         """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LINES_SHOWN:])
+        return last_lines(self.log)
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL if it takes too long; does nothing when it has ended."""
@@ -72,16 +63,3 @@ class WorkerProcess:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """This process's environment with the demo's own VIGIA_* instead of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIGIA_")}
-    return kept | {
-        "VIGIA_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "VIGIA_REDIS_URL": settings.redis_url,
-        "VIGIA_MODEL": str(settings.model),
-        "VIGIA_HTTP_HOST": settings.http_host,
-        "VIGIA_HTTP_PORT": str(settings.http_port),
-        "PYTHONUNBUFFERED": "1",
-    }

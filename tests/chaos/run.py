@@ -11,12 +11,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from deploy.local import start_kafka, start_redis
 from deploy.local.process import wait_until
 from stream.kafka_client import making_client
 from stream.pipeline import REPORTS, TRANSACTIONS
 
-from ..world import World
+from ..world import World, private_world
 from .fault import BEFORE, Fault
 from .generator import Load, loading
 from .ledger import read
@@ -81,21 +80,6 @@ def end_in_order() -> None:
 
 
 @contextmanager
-def world_in(folder: Path, model: Path) -> Iterator[World]:
-    """A Kafka, a Redis and topics; all that was started ends."""
-    world = World(folder, start_kafka(folder / "kafka"), start_redis(folder / "redis"), model)
-    try:
-        world.create_topics()
-        yield world
-    finally:
-        for worker in world.workers:
-            if worker.process.poll() is None:
-                worker.kill()
-        world.redis.kill()
-        world.kafka.kill()
-
-
-@contextmanager
 def stage_on(world: World, fault: Fault) -> Iterator[Stage]:
     """The workers are ready."""
     stage = Stage(world, fault.static, dict(fault.environment))
@@ -112,7 +96,7 @@ def stage_on(world: World, fault: Fault) -> Iterator[Stage]:
 def run(fault: Fault, model: Path, *, rate: float, seconds: float | None, keep: Path | None) -> Result:
     """Make it happen. `keep`: a folder for the logs when something is wrong."""
     result = Result(fault.name)
-    with TemporaryDirectory(prefix="vigia-chaos-") as name, world_in(Path(name), model) as world:
+    with TemporaryDirectory(prefix="vigia-chaos-") as name, private_world(Path(name), model) as world:
         try:
             _act(fault, world, result, rate, seconds or fault.seconds)
         except Exception as error:

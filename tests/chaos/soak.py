@@ -26,7 +26,7 @@ from deploy.local.process import wait_until
 from stream.kafka_client import making_client
 
 from ..small_model import small_model
-from ..world import World
+from ..world import World, private_world
 from .fault import Fault
 from .faults import FAULTS
 from .faults.worker import TERM_ONE
@@ -35,7 +35,7 @@ from .ledger import read
 from .memory import Growth, Memory, Sample, growths
 from .poison import poisoned
 from .recovery import largest_gap, recovery, worst
-from .run import backlog, end_in_order, keep_logs, world_in
+from .run import backlog, end_in_order, keep_logs
 from .soak_page import write
 from .stage import WORKERS, Stage
 from .verdict import Verdict, judge
@@ -104,7 +104,7 @@ class Soak:
 def soak(minutes: float, rate: float, every: float, model: Path, keep: Path | None = None) -> Soak:
     """Run it in a world of its own. `keep`: a folder for the logs when something is wrong."""
     result = Soak(minutes, rate)
-    with TemporaryDirectory(prefix="vigia-soak-") as name, world_in(Path(name), model) as world:
+    with TemporaryDirectory(prefix="vigia-soak-") as name, private_world(Path(name), model) as world:
         _bound(world)
         world.model = poisoned(model, world.folder / "poisoned-model")
         stage = Stage(world)

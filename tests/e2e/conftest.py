@@ -5,26 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import start_kafka, start_redis
 from deploy.local.process import wait_until
 
-from ..world import World
+from ..world import World, private_world
 
 
 @pytest.fixture
 def world(tmp_path: Path, model_folder: Path) -> Iterator[World]:
-    kafka = start_kafka(tmp_path / "kafka")
-    redis = start_redis(tmp_path / "redis")
-    world = World(tmp_path, kafka, redis, model_folder)
-    try:
-        world.create_topics()
+    with private_world(tmp_path, model_folder) as world:
         yield world
-    finally:
-        for worker in world.workers:
-            if worker.process.poll() is None:
-                worker.kill()
-        world.redis.kill()
-        world.kafka.kill()
 
 
 @pytest.fixture

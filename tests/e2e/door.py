@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -34,14 +33,7 @@ class DoorProcess:
     def __init__(self, world: World, **environment: str) -> None:
         self.port = free_port()
         self.log = world.folder / f"door-{self.port}.log"
-        self._environment = os.environ | {
-            "VIGIA_KAFKA_BOOTSTRAP": world.kafka.address,
-            "VIGIA_REDIS_URL": world.redis.address,
-            "VIGIA_TOPIC_PREFIX": world.prefix,
-            "VIGIA_GROUP_ID": world.group,
-            "VIGIA_API_PORT": str(self.port),
-            **environment,
-        }
+        self._environment = world.environment | {"VIGIA_API_PORT": str(self.port), **environment}
         self.start()
 
     def start(self) -> None:

@@ -11,7 +11,7 @@ from deploy.local import Service
 from deploy.local.process import Process, wait_until
 from stream.simulate import SimulationConfig, simulate
 
-from ..world import World
+from ..world import World, running
 
 Messages = list[tuple[str, bytes | None, bytes]]
 
@@ -26,13 +26,8 @@ def world_on(kafka: str, redis: Service, model: Path, folder: Path) -> Iterator[
     """Topics and a group named after the folder; its workers end with it."""
     name = folder.name.strip("_").replace("[", "-").replace("]", "")
     world = World(folder, elsewhere("Kafka", kafka, folder), redis, model, prefix=f"{name}.", group=name)
-    try:
-        world.create_topics()
+    with running(world):
         yield world
-    finally:
-        for worker in world.workers:
-            if worker.process.poll() is None:
-                worker.kill()
 
 
 def traffic(n: int, seed: int) -> Messages:

@@ -10,7 +10,7 @@ import pytest
 from deploy.local import start_kafka, start_redis
 from stream.kafka_log import record
 
-from .conftest import World
+from ..world import World, private_world
 from .door import DoorProcess, order
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -22,18 +22,9 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Iterator[World]:
     """Services and a worker that the tests of this file share; each uses event ids of its own."""
-    folder = tmp_path_factory.mktemp("door")
-    world = World(folder, start_kafka(folder / "kafka"), start_redis(folder / "redis"), model_folder)
-    try:
-        world.create_topics()
+    with private_world(tmp_path_factory.mktemp("door"), model_folder) as world:
         world.worker()
         yield world
-    finally:
-        for worker in world.workers:
-            if worker.process.poll() is None:
-                worker.kill()
-        world.redis.kill()
-        world.kafka.kill()
 
 
 @pytest.fixture(scope="module")

@@ -130,9 +130,7 @@ def test_topics_by_their_ids(settings: Settings, log: KafkaLog) -> None:
     admin = AdminClient(settings.kafka_client_config())
     name = settings.topic("transactions")
     admin.delete_topics([name])[name].result()
-    deadline = time.monotonic() + 20
-    while log.topic_ids(("transactions",)) != {"transactions": None} and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: log.topic_ids(("transactions",)) == {"transactions": None}, 20, every=0.1)
     assert log.topic_ids(("transactions", "fraud-reports")) == {**before, "transactions": None}
     with pytest.raises(TopicsMissing, match="there is no topic"):
         log.describe(("transactions", "fraud-reports"))

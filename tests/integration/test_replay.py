@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +17,7 @@ import pytest
 import redis
 
 from deploy.local import service
+from deploy.local.process import wait_until
 from features.catalog import FEATURES_VERSION, NAMES
 from features.errors import BadInput, VigiaError
 from features.memory_state import MemoryState
@@ -138,9 +138,12 @@ def events_kept(work: Path) -> int:
 
 def end_after(build: subprocess.Popen[str], work: Path, events: int, number: signal.Signals) -> str:
     """Send the signal once a checkpoint lies beyond so many events; what it wrote to standard error."""
-    while events_kept(work) <= events:
+
+    def beyond() -> bool:
         assert build.poll() is None, build.communicate()[1]
-        time.sleep(0.002)
+        return events_kept(work) > events
+
+    assert wait_until(beyond, 60, every=0.002)
     build.send_signal(number)
     said = build.communicate(timeout=30)[1]
     assert build.returncode == (-number if number == signal.SIGKILL else 130), said

@@ -43,7 +43,7 @@ def remembered(events: Sequence[Transaction]) -> MemoryState:
     return state
 
 
-async def both(url: str, events: Sequence[Transaction], asked: Sequence[Transaction]) -> None:
+async def assert_equal(url: str, events: Sequence[Transaction], asked: Sequence[Transaction]) -> None:
     state = RedisState(url)
     for start in range(0, len(events), BATCH):
         entries = [Entry(0, start + i, event) for i, event in enumerate(events[start : start + BATCH])]
@@ -62,7 +62,7 @@ def asked_after(event: Transaction) -> list[Transaction]:
 
 def test_100_000_payments_in_a_day(redis_flushed: str) -> None:
     events = payments(100_000, 2_599)
-    asyncio.run(both(redis_flushed, events, asked_after(events[0])[::3]))
+    asyncio.run(assert_equal(redis_flushed, events, asked_after(events[0])[::3]))
 
 
 @pytest.mark.parametrize("amount", [5_000_000_000, MAX_AMOUNT])
@@ -70,18 +70,18 @@ def test_large_amounts(redis_flushed: str, amount: int) -> None:
     """R$ 50 million and the largest that the contract takes: sums and squares pass what the narrow tiles
     hold, and squares what a float64 holds."""
     events = payments(2_000, amount, payers=3)
-    asyncio.run(both(redis_flushed, events, asked_after(events[0])))
+    asyncio.run(assert_equal(redis_flushed, events, asked_after(events[0])))
 
 
 def test_tiles_widen_in_the_middle_of_a_life(redis_flushed: str) -> None:
     events = payments(600, 1_000, payers=2)
     events = [e._replace(amount=MAX_AMOUNT) if i in (200, 201, 450) else e for i, e in enumerate(events)]
-    asyncio.run(both(redis_flushed, events, asked_after(events[0])))
+    asyncio.run(assert_equal(redis_flushed, events, asked_after(events[0])))
 
 
 def test_entities_expire(redis_flushed: str) -> None:
     """What nobody asks for any more goes: garbage collection, longer than anything is read for."""
-    asyncio.run(both(redis_flushed, payments(50, 100), []))
+    asyncio.run(assert_equal(redis_flushed, payments(50, 100), []))
     with redis.Redis.from_url(redis_flushed) as client:
         kept = [key for key in client.keys("*") if b":log:" not in key and b"numbers" not in key]
         assert len(kept) > 100
