@@ -6,7 +6,20 @@ from contextlib import contextmanager
 
 from features.errors import VigiaError
 
-TRAIN_LIBRARIES = frozenset({"lightgbm", "onnx", "pyarrow", "sklearn", "scipy"})
+TRAIN_LIBRARIES = frozenset(
+    {
+        "catboost",
+        "lightgbm",
+        "matplotlib",
+        "mlflow",
+        "onnx",
+        "optuna",
+        "pyarrow",
+        "scipy",
+        "sklearn",
+        "xgboost",
+    }
+)
 
 
 @contextmanager
