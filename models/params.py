@@ -1,31 +1,89 @@
-"""LightGBM's settings for `pix-fraud`, in one place."""
+"""Settings of every candidate for `pix-fraud`, in one place, and the recipe that a default `train` follows."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-PARAMS: dict[str, Any] = {
-    "objective": "binary",
-    # Few positives (about 500 in 70,000 rows for a week): small steps, small trees, much averaging. Steps
-    # half as long gain nothing on the Handbook's data, and their twice as many trees cost twice the time.
-    "learning_rate": 0.06,
-    "num_leaves": 15,
+import orjson
+
+from features.errors import BadInput
+
+LIGHTGBM: dict[str, Any] = {
+    "trees": 300,
+    "learning_rate": 0.05,
+    "num_leaves": 31,
     "min_data_in_leaf": 40,
-    "min_sum_hessian_in_leaf": 0.1,
     "lambda_l2": 10.0,
     "feature_fraction": 0.4,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "max_bin": 127,
-    # The same rows and seed give the same trees, whatever the machine's load.
-    "deterministic": True,
-    "force_row_wise": True,
     "num_threads": 2,
-    "verbose": -1,
 }
+XGBOOST: dict[str, Any] = {
+    "trees": 250,
+    "learning_rate": 0.06,
+    "max_depth": 6,
+    "min_child_weight": 3.0,
+    "lambda": 5.0,
+    "colsample_bytree": 0.4,
+    "subsample": 0.8,
+    "max_bin": 128,
+    "nthread": 2,
+}
+CATBOOST: dict[str, Any] = {
+    "trees": 400,
+    "learning_rate": 0.08,
+    "depth": 6,
+    "l2_leaf_reg": 5.0,
+    "rsm": 0.4,
+    "bootstrap_type": "Bernoulli",
+    "subsample": 0.8,
+    "thread_count": 2,
+}
+FOREST: dict[str, Any] = {"trees": 100, "min_samples_leaf": 5, "max_features": 0.2, "n_jobs": 2}
+LOGISTIC: dict[str, Any] = {"C": 0.01, "max_iter": 300}
 
-MAX_TREES = 300
-"""The folds choose how many of them are kept. Each costs the worker about 20 ns a payment."""
+LAMBDA_L2_FEW, FEW_FRAUDS = 1.0, 2_000
+"""LightGBM's shrinkage of the leaves below so many frauds: the Handbook's week has 600, its 60 days 5,000."""
 
-MIN_TREES = 20
 
-PATIENCE = 60
-"""A fold ends when its log loss has not improved for so many trees."""
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is made from labelled rows: a candidate, its settings, and what each member sees of them."""
+
+    candidate: str = "lightgbm"
+    params: Mapping[str, Any] = field(default_factory=dict)  # beside the candidate's own
+    members: int = 1  # models averaged in logit, each with a seed of its own
+    honest_share: float = 1.0  # of the honest rows, drawn anew for each member; every fraud is seen
+    fraud_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises BadInput that names the value out of range."""
+        if not 1 <= self.members <= 20:
+            raise BadInput(f"recipe: members = {self.members} must be 1 to 20")
+        if not 0 < self.honest_share <= 1:
+            raise BadInput(f"recipe: honest_share = {self.honest_share} must be above 0 and at most 1")
+        if not 0 < self.fraud_weight <= 1e4:
+            raise BadInput(f"recipe: fraud_weight = {self.fraud_weight} must be above 0 and at most 10000")
+
+    def as_json(self) -> dict[str, Any]:
+        """As `read_recipe` reads it."""
+        return {**asdict(self), "params": dict(self.params)}
+
+
+def default_recipe(n_frauds: int) -> Recipe:
+    """What `train` does without a recipe, by how many frauds there are to learn from."""
+    shrinkage = {"lambda_l2": LAMBDA_L2_FEW} if n_frauds < FEW_FRAUDS else {}
+    return Recipe(params=shrinkage, members=3, honest_share=0.5)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a file that `vigia models search` wrote. Raises BadInput for anything else."""
+    try:
+        content = orjson.loads(path.read_bytes())
+        known = {item.name for item in fields(Recipe)}
+        return Recipe(**{name: value for name, value in content["recipe"].items() if name in known})
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"--recipe: {path} is no file of `vigia models search` ({error!r})") from None
