@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from features.errors import BadInput
 from models.dataset import Rows
-from models.export import raw_logits
 from models.params import MAX_TREES, MIN_TREES, PARAMS, PATIENCE
+from models.trees_lightgbm import raw_logits
 
 MAX_FOLDS = 3
 _FIRST_SHARE = 0.4  # of the days, which no fold predicts

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -15,11 +16,12 @@ from models import metrics
 from models.calibration import Calibration, fit_calibration
 from models.costs import Costs, Thresholds, choose_thresholds, settle
 from models.dataset import Rows, Span
-from models.export import export, raw_logits
+from models.export import export
 from models.folds import OutOfTime, out_of_time
 from models.params import PARAMS
 from models.registry import Manifest, Model, sha256
-from models.trees import ML_OPSET, ONNX_OPSET
+from models.trees_lightgbm import raw_logits, read
+from models.trees_onnx import ML_OPSET, ONNX_OPSET
 
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn")
 
@@ -55,13 +57,14 @@ def train(task: Task, rows: Rows, y: NDArray[np.bool_], advance: Advance = lambd
     booster = lgb.train(params, lgb.Dataset(rows.vectors, y), num_boost_round=folds.n_trees)
     advance("fit on the whole span")
     thresholds = _settled(chosen, calibration.probability(raw_logits(booster, rows.vectors)))
-    content = export(booster, rows.vectors, calibration, thresholds)
+    ensemble = read(booster)
+    content = export(partial(raw_logits, booster), ensemble, rows.vectors, calibration, thresholds)
+    trees = ensemble.to_bytes()
     advance("export and compare")
     manifest = Manifest(
         product=task.product,
         features_version=task.features_version,
         feature_names=tuple(task.feature_names),
-        reference=reference_values(rows.vectors, y),
         thresholds=thresholds,
         calibration=calibration,
         costs=task.costs,
@@ -76,8 +79,9 @@ def train(task: Task, rows: Rows, y: NDArray[np.bool_], advance: Advance = lambd
         libraries={name: version(name) for name in LIBRARIES},
         opset={"ai.onnx": ONNX_OPSET, "ai.onnx.ml": ML_OPSET},
         onnx_sha256=sha256(content),
+        trees_sha256=sha256(trees),
     )
-    return Model(manifest.identified(), content)
+    return Model(manifest.identified(), content, trees)
 
 
 def require_both_classes(y: NDArray[np.bool_], what: str) -> None:
@@ -86,16 +90,6 @@ def require_both_classes(y: NDArray[np.bool_], what: str) -> None:
         raise BadInput(f"--reports: no confirmed fraud in {what}; choose more days or a later --as-of")
     if y.all():
         raise BadInput(f"--reports: every transaction in {what} is a fraud; honest ones are needed too")
-
-
-def reference_values(vectors: NDArray[np.float32], y: NDArray[np.bool_]) -> tuple[float | None, ...]:
-    """The (lower) median of each column over the honest rows; None where most of them have NaN."""
-    return tuple(_median(vectors[~y, column]) for column in range(vectors.shape[1]))
-
-
-def _median(values: NDArray[np.float32]) -> float | None:
-    known = np.sort(values[~np.isnan(values)])
-    return None if 2 * len(known) <= len(values) else float(known[(len(known) - 1) // 2])
 
 
 def _settled(chosen: Thresholds, scores: Floats) -> Thresholds:

@@ -40,7 +40,7 @@ def train(
     reports: Reports,
     train_from: Annotated[str, typer.Option(metavar="DAY", help="First day (UTC).")],
     train_to: Annotated[str, typer.Option(metavar="DAY", help="Last day (UTC), included.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: model.onnx and model.json.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: a served model.")],
     as_of: Annotated[
         str | None,
         typer.Option(metavar="DAY", help="Labels: reports before this day. Default: train-to + 8 days."),
