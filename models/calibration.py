@@ -53,7 +53,7 @@ def sigmoid(z: Floats) -> Floats:
 
 
 def sampling_shift(honest_share: float, fraud_weight: float = 1.0) -> float:
-    """What to add to the logits of a model that saw `honest_share` of the honest rows, each fraud `fraud_weight`-fold.
+    """What to add to the logits of a model that saw a share of the honest rows, and frauds so often.
 
     Keeping a share s of the honest and counting a fraud w times multiplies the odds of fraud by w / s.
     """

@@ -1,4 +1,4 @@
-"""All candidates on the same out-of-time folds: how well they rank, how fast they score, which may be served."""
+"""All candidates on the same out-of-time folds: how well they rank, how fast they score, what may serve."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from models import metrics
 from models.calibration import fit_calibration
-from models.candidates import NAMES, NotServable, candidate, fit
+from models.candidates import NAMES, NotServable, fit
 from models.candidates.stack import stacked
 from models.dataset import Rows
 from models.folds import OutOfTime, out_of_time
-from models.params import Recipe
+from models.params import Recipe, candidate_recipe, default_recipe
 from models.scorer import open_session, run_session
 
 BATCH, RUNS = 256, 300
@@ -24,7 +24,7 @@ IMBALANCE: Mapping[str, Callable[[Recipe, float], Recipe]] = {
     "weights": lambda recipe, odds: replace(recipe, fraud_weight=max(1.0, odds**0.5)),
     "sampling": lambda recipe, _: replace(recipe, honest_share=0.2),
 }
-"""What is done against the rarity of fraud, beside nothing: a recipe and the honest rows a fraud → a recipe."""
+"""What is done against the rarity of fraud, beside nothing: (recipe, honest rows a fraud) → recipe."""
 
 Labels = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -82,16 +82,12 @@ def compare(
     }
 
 
-def contenders(base: Recipe, odds: float) -> dict[str, Recipe]:
-    """Each candidate with its own settings on the same rows, the base recipe, and its ways with imbalance."""
-    single = replace(base, members=1, honest_share=1.0, fraud_weight=1.0)
-    plain = {name: replace(single, candidate=name, params={}) for name in NAMES if name != base.candidate}
-    return {
-        "default": base,
-        base.candidate: single,
-        **{f"{base.candidate}, {way}": change(single, odds) for way, change in IMBALANCE.items()},
-        **plain,
-    }
+def contenders(n_frauds: int, n: int) -> dict[str, Recipe]:
+    """The default recipe, each candidate with its own settings, and LightGBM's ways with imbalance."""
+    alone = {name: candidate_recipe(name, n_frauds) for name in NAMES}
+    odds = (n - n_frauds) / max(1, n_frauds)
+    ways = {f"lightgbm, {way}": change(alone["lightgbm"], odds) for way, change in IMBALANCE.items()}
+    return {"default": default_recipe(n_frauds), **alone, **ways}
 
 
 def _measure(name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int) -> tuple[Result, OutOfTime]:
@@ -104,7 +100,7 @@ def _measure(name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int) -> tup
         content = fitted.onnx()
     except NotServable:
         trees, servable = 0, False
-        content = fitted.members[0].onnx()
+        content = fitted.onnx()
     latency = batch_latency_ms(content.SerializeToString(), rows.vectors)
     result = _result(name, seen, seen.logits)
     return replace(result, seconds=seconds, latency_ms=latency, trees=trees, servable=servable), seen

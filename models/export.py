@@ -1,9 +1,7 @@
-"""The checked way from a trained booster to ONNX bytes: equal, or refused."""
+"""The checked way from a trained model to ONNX bytes: equal, or refused."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import lightgbm as lgb
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -11,71 +9,78 @@ from numpy.typing import NDArray
 from models.calibration import Calibration
 from models.costs import Thresholds
 from models.scorer import open_session, run_session
-from models.trees import ExportRefused, float32_threshold, splits, to_onnx
+from models.trees import Ensemble, ExportRefused
+from models.trees_onnx import to_onnx
 
 Vectors = NDArray[np.float32]
 Logits = NDArray[np.float64]
+Trained = Callable[[Vectors], Logits]
+"""The trained model's raw logits (n,) of vectors (n, k), as its own library computes them."""
 
 TOLERANCE = 1e-4  # in logit
 _CHUNK = 16_384
 _NAN_ROWS = 1_000
+_AROUND = np.array([-np.inf, 0.0, np.inf], dtype=np.float32)
 
 
-def export(booster: lgb.Booster, vectors: Vectors, calibration: Calibration, thresholds: Thresholds) -> bytes:
-    """The booster as ONNX bytes, checked on the training `vectors` (n, k).
+def export(
+    trained: Trained,
+    ensemble: Ensemble,
+    vectors: Vectors,
+    calibration: Calibration,
+    thresholds: Thresholds,
+    amount: Logits | None = None,
+) -> bytes:
+    """The trained model's trees as ONNX bytes, checked on the training `vectors` (n, k).
 
     Raises ExportRefused unless the two decide alike on all of them and agree within 1e-4 in logit: on them,
     on rows with many NaN, and on rows that lie on a split's threshold or one float32 beside it.
     """
-    dump = booster.dump_model()
-    content: bytes = to_onnx(dump, vectors.shape[1]).SerializeToString(deterministic=True)
-    check(booster, dump, content, vectors, calibration, thresholds)
+    content: bytes = to_onnx(ensemble, vectors.shape[1]).SerializeToString(deterministic=True)
+    check(trained, content, vectors, calibration, thresholds, ensemble, amount)
     return content
 
 
 def check(
-    booster: lgb.Booster,
-    dump: Mapping[str, Any],
+    trained: Trained,
     content: bytes,
     vectors: Vectors,
     calibration: Calibration,
     thresholds: Thresholds,
+    ensemble: Ensemble | None = None,
+    amount: Logits | None = None,
 ) -> None:
-    """Raises ExportRefused as `export` does. `dump` is the booster's `dump_model()`."""
+    """Raises ExportRefused as `export` does. A model without trees (`ensemble` None) has no thresholds.
+
+    Without the rows' `amount` (n,) in BRL their decisions are compared by the bounds on the score alone.
+    """
     session = open_session(content)
-    for rows in _chunks(vectors):
-        trained, served = raw_logits(booster, rows), run_session(session, rows)
-        _require_close(trained, served, "the training vectors")
-        outcomes = [thresholds.outcome(calibration.probability(logits)) for logits in (trained, served)]
+    amounts = np.full(len(vectors), np.inf) if amount is None else amount
+    for at in range(0, len(vectors), _CHUNK):
+        rows, brl = vectors[at : at + _CHUNK], amounts[at : at + _CHUNK]
+        own, served = trained(rows), run_session(session, rows)
+        _require_close(own, served, "the training vectors")
+        outcomes = [thresholds.outcome(calibration.probability(logits), brl) for logits in (own, served)]
         if (flips := int((outcomes[0] != outcomes[1]).sum())) > 0:
-            raise ExportRefused(f"{flips} decisions flip between LightGBM and ONNX; nothing was written")
-    _require_close_on(booster, session, _nan_rows(vectors), "rows with NaN")
-    _require_close_on(booster, session, _boundary_rows(dump, vectors), "rows on a threshold")
-
-
-def raw_logits(booster: lgb.Booster, vectors: Vectors, num_iteration: int | None = None) -> Logits:
-    """LightGBM's raw logits (n,) of vectors (n, k)."""
-    return np.asarray(booster.predict(vectors, raw_score=True, num_iteration=num_iteration), dtype=np.float64)
+            raise ExportRefused(f"{flips} decisions flip between the library and ONNX; nothing was written")
+    _require_close_on(trained, session, _nan_rows(vectors), "rows with NaN")
+    if ensemble is not None:
+        _require_close_on(trained, session, _boundary_rows(ensemble, vectors), "rows on a threshold")
 
 
 def _require_close_on(
-    booster: lgb.Booster, session: ort.InferenceSession, probes: Iterator[Vectors], kind: str
+    trained: Trained, session: ort.InferenceSession, probes: Iterator[Vectors], kind: str
 ) -> None:
     for rows in probes:
-        _require_close(raw_logits(booster, rows), run_session(session, rows), kind)
+        _require_close(trained(rows), run_session(session, rows), kind)
 
 
-def _require_close(trained: Logits, served: Logits, kind: str) -> None:
-    distance = float(np.abs(trained - served).max(initial=0.0))
+def _require_close(own: Logits, served: Logits, kind: str) -> None:
+    distance = float(np.abs(own - served).max(initial=0.0))
     if not distance <= TOLERANCE:
         raise ExportRefused(
-            f"LightGBM and ONNX differ by {distance:.3g} in logit on {kind}; nothing was written"
+            f"the library and ONNX differ by {distance:.3g} in logit on {kind}; nothing was written"
         )
-
-
-def _chunks(vectors: Vectors) -> Iterator[Vectors]:
-    for at in range(0, len(vectors), _CHUNK):
-        yield vectors[at : at + _CHUNK]
 
 
 def _nan_rows(vectors: Vectors) -> Iterator[Vectors]:
@@ -86,19 +91,16 @@ def _nan_rows(vectors: Vectors) -> Iterator[Vectors]:
     yield rows
 
 
-def _boundary_rows(dump: Mapping[str, Any], vectors: Vectors) -> Iterator[Vectors]:
+def _boundary_rows(ensemble: Ensemble, vectors: Vectors) -> Iterator[Vectors]:
     """For every split a training row whose value is the threshold, one float32 below and one above."""
-    places = sorted(set(splits(dump)))
-    for at in range(0, len(places), _CHUNK // 3):
-        part = places[at : at + _CHUNK // 3]
-        columns = np.repeat([column for column, _ in part], 3)
-        on = np.array([float32_threshold(threshold) for _, threshold in part], dtype=np.float32)
-        with np.errstate(
-            over="ignore", under="ignore"
-        ):  # a split of NaN from the rest lies at the largest float
-            beside = [np.nextafter(on, np.float32(-np.inf)), on, np.nextafter(on, np.float32(np.inf))]
+    features, thresholds = ensemble.thresholds()
+    for at in range(0, len(features), _CHUNK // 3):
+        columns, on = (np.repeat(array[at : at + _CHUNK // 3], 3) for array in (features, thresholds))
+        # A split of NaN from the rest lies at the largest float.
+        with np.errstate(over="ignore", under="ignore"):
+            probes = np.nextafter(on, np.tile(_AROUND, len(on) // 3))
+        probes[1::3] = on[1::3]
         rows = vectors[(3 * at + np.arange(len(columns))) % len(vectors)].copy()
-        probes = np.column_stack(beside).ravel()
         rows[np.arange(len(columns)), columns] = probes
         # A vector is finite or NaN, and the two read infinity apart at a split that only parts NaN.
         yield rows[np.isfinite(probes)]

@@ -21,7 +21,7 @@ Advance = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
-    """The predicted rows (m,) of all folds: raw logits, labels, amounts in BRL, which fold, on how many days."""
+    """The predicted rows (m,) of all folds: raw logits, labels, amounts in BRL, fold; and their days."""
 
     logits: Floats
     y: Mask
@@ -75,7 +75,7 @@ def out_of_time(
     weight: Floats | None = None,
     advance: Advance = lambda _: None,
 ) -> OutOfTime:
-    """Predict each fold's days by the recipe's model of the earlier ones. Raises BadInput as `usable` does."""
+    """Each fold's days as the recipe's model of the earlier ones predicts them. Raises as `usable` does."""
     folds = usable(rows, y)
     logits = []
     for train, predict in folds:

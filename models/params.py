@@ -1,7 +1,7 @@
-"""Settings of every candidate for `pix-fraud`, in one place, and the recipe that a default `train` follows."""
+"""Settings of every candidate for `pix-fraud`, and the recipe that a default `train` follows."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,40 +50,60 @@ LAMBDA_L2_FEW, FEW_FRAUDS = 1.0, 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a model is made from labelled rows: a candidate, its settings, and what each member sees of them."""
+class Member:
+    """One model of a bag: a candidate, and what differs from the candidate's own settings."""
 
     candidate: str = "lightgbm"
-    params: Mapping[str, Any] = field(default_factory=dict)  # beside the candidate's own
-    members: int = 1  # models averaged in logit, each with a seed of its own
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is made from labelled rows: the mean in logit of its members, and what they see."""
+
+    members: tuple[Member, ...] = (Member(),)
+    features: int | None = None  # of the columns, only those of most gain; None: all
     honest_share: float = 1.0  # of the honest rows, drawn anew for each member; every fraud is seen
     fraud_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises BadInput that names the value out of range."""
-        if not 1 <= self.members <= 20:
-            raise BadInput(f"recipe: members = {self.members} must be 1 to 20")
+        if not 1 <= len(self.members) <= 20:
+            raise BadInput(f"recipe: {len(self.members)} members; there must be 1 to 20")
+        if self.features is not None and self.features < 1:
+            raise BadInput(f"recipe: features = {self.features} must be 1 or more, or null")
         if not 0 < self.honest_share <= 1:
             raise BadInput(f"recipe: honest_share = {self.honest_share} must be above 0 and at most 1")
         if not 0 < self.fraud_weight <= 1e4:
             raise BadInput(f"recipe: fraud_weight = {self.fraud_weight} must be above 0 and at most 10000")
 
-    def as_json(self) -> dict[str, Any]:
-        """As `read_recipe` reads it."""
-        return {**asdict(self), "params": dict(self.params)}
+    @property
+    def candidate(self) -> str:
+        """The members' candidates, each once."""
+        return "+".join(dict.fromkeys(member.candidate for member in self.members))
 
 
 def default_recipe(n_frauds: int) -> Recipe:
     """What `train` does without a recipe, by how many frauds there are to learn from."""
-    shrinkage = {"lambda_l2": LAMBDA_L2_FEW} if n_frauds < FEW_FRAUDS else {}
-    return Recipe(params=shrinkage, members=3, honest_share=0.5)
+    light = Member("lightgbm", {"trees": 120, "feature_fraction": 0.6, **_shrinkage(n_frauds)})
+    cat = Member("catboost", {"trees": 150})
+    share = 1.0 if n_frauds < FEW_FRAUDS else 0.2
+    return Recipe((light, light, cat, cat), features=25, honest_share=share)
+
+
+def candidate_recipe(name: str, n_frauds: int) -> Recipe:
+    """One model of that candidate on all rows: where a search starts, and what a comparison measures."""
+    return Recipe((Member(name, _shrinkage(n_frauds) if name == "lightgbm" else {}),))
+
+
+def _shrinkage(n_frauds: int) -> dict[str, float]:
+    return {"lambda_l2": LAMBDA_L2_FEW} if n_frauds < FEW_FRAUDS else {}
 
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe of a file that `vigia models search` wrote. Raises BadInput for anything else."""
     try:
-        content = orjson.loads(path.read_bytes())
-        known = {item.name for item in fields(Recipe)}
-        return Recipe(**{name: value for name, value in content["recipe"].items() if name in known})
+        content = orjson.loads(path.read_bytes())["recipe"]
+        return Recipe(**{**content, "members": tuple(Member(**member) for member in content["members"])})
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"--recipe: {path} is no file of `vigia models search` ({error!r})") from None

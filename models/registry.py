@@ -1,4 +1,4 @@
-"""The folder of a served model: `model.onnx` and `model.json`, bound together by hashes."""
+"""The folder of a served model: `model.onnx`, `trees.npz` and `model.json`, bound together by hashes."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ from features.errors import BadInput, VigiaError
 from models.calibration import Calibration
 from models.costs import Costs, Thresholds
 
-ONNX_FILE, JSON_FILE = "model.onnx", "model.json"
+ONNX_FILE, TREES_FILE, JSON_FILE = "model.onnx", "trees.npz", "model.json"
+FORMAT = 2
 UNNAMED = ""
 
 
@@ -31,12 +32,12 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    format: int = 1
+    format: int = FORMAT
     model_id: str = UNNAMED
     product: str
+    candidate: str = "lightgbm"
     features_version: str
     feature_names: tuple[str, ...]
-    reference: tuple[float | None, ...]  # per feature: the median over honest training rows; None is NaN
     thresholds: Thresholds
     calibration: Calibration
     costs: Costs
@@ -45,12 +46,15 @@ class Manifest(BaseModel):
     as_of: date
     n: int
     n_frauds: int
+    data_sha256: str = ""  # of the training rows' vectors, amounts, times and labels
     metrics: Mapping[str, Any]  # out of time, inside the training span
+    warnings: tuple[str, ...] = ()  # what whoever serves it should know
     seed: int
     params: Mapping[str, Any]
     libraries: Mapping[str, str]
     opset: Mapping[str, int]
     onnx_sha256: str
+    trees_sha256: str
 
     def identified(self) -> "Manifest":
         """With its `model_id`: product@<the first 12 hex digits of the hash of everything else>."""
@@ -67,6 +71,7 @@ class Model:
 
     manifest: Manifest
     onnx: bytes
+    trees: bytes  # `Ensemble.to_bytes()` of the trees in `onnx`
 
 
 def sha256(content: bytes) -> str:
@@ -90,6 +95,7 @@ def save(folder: Path, model: Model) -> None:
     try:
         draft.chmod(0o755)
         (draft / ONNX_FILE).write_bytes(model.onnx)
+        (draft / TREES_FILE).write_bytes(model.trees)
         content = model.manifest.model_dump(mode="json")
         (draft / JSON_FILE).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
         if folder.exists():
@@ -107,21 +113,18 @@ def load(folder: Path, feature_names: Sequence[str], features_version: str) -> M
             f"{folder}: the model was trained on features {manifest.features_version}, this version computes "
             f"{features_version}; train again with this version (`vigia models train {manifest.product}`)"
         )
-    content = _read(folder, ONNX_FILE)
-    if sha256(content) != manifest.onnx_sha256:
-        raise ModelRefused(
-            f"{folder}: {ONNX_FILE} has hash {sha256(content)}, {JSON_FILE} says {manifest.onnx_sha256}; "
-            "copy the whole folder again, or train again"
-        )
-    return Model(manifest, content)
+    onnx = _read_hashed(folder, ONNX_FILE, manifest.onnx_sha256)
+    return Model(manifest, onnx, _read_hashed(folder, TREES_FILE, manifest.trees_sha256))
 
 
 def read_manifest(folder: Path) -> Manifest:
     """`model.json`, whole and unchanged since it was written. Raises ModelRefused."""
     if not folder.is_dir():
         raise ModelRefused(f"{folder}: no such model folder; make one with `vigia models train pix-fraud`")
+    content = _read(folder, JSON_FILE)
+    _require_format(folder, content)
     try:
-        manifest = Manifest.model_validate_json(_read(folder, JSON_FILE))
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -134,6 +137,27 @@ def read_manifest(folder: Path) -> Manifest:
             "copy the folder again, or train again"
         )
     return manifest
+
+
+def _require_format(folder: Path, content: bytes) -> None:
+    try:
+        found = orjson.loads(content)["format"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        return  # whatever is wrong, the manifest's own check names it
+    if found != FORMAT:
+        raise ModelRefused(
+            f"{folder}: the model's folder has format {found}, this version reads {FORMAT}; train again"
+        )
+
+
+def _read_hashed(folder: Path, name: str, expected: str) -> bytes:
+    content = _read(folder, name)
+    if sha256(content) != expected:
+        raise ModelRefused(
+            f"{folder}: {name} has hash {sha256(content)}, {JSON_FILE} says {expected}; "
+            "copy the whole folder again, or train again"
+        )
+    return content
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -19,6 +19,7 @@ from features.errors import VigiaError
 from models.calibration import Calibration
 from models.costs import Thresholds
 from models.registry import Model, ModelRefused, load
+from models.trees import Ensemble
 
 
 def open_session(content: bytes) -> ort.InferenceSession:
@@ -45,7 +46,7 @@ class Scorer:
     """Scores vectors by one model."""
 
     def __init__(self, model: Model) -> None:
-        """Raises ModelRefused when ONNX Runtime cannot read the model."""
+        """Raises ModelRefused when its trees cannot be read, by numpy or by ONNX Runtime."""
         self.manifest = model.manifest
         self.model_id: str = model.manifest.model_id
         self.n_features: int = len(model.manifest.feature_names)
@@ -53,15 +54,13 @@ class Scorer:
         self.thresholds: Thresholds = model.manifest.thresholds
         self.review: float = self.thresholds.review
         self.deny: float = self.thresholds.deny
-        self.reference: NDArray[np.float32] = np.array(
-            [np.nan if value is None else value for value in model.manifest.reference], dtype=np.float32
-        )
         try:
+            self.trees = Ensemble.from_bytes(model.trees)
             self._session = open_session(model.onnx)
         except Exception as error:  # ONNX Runtime raises many types of its own
-            first_line = str(error).splitlines()[0]
+            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelRefused(
-                f"{self.model_id}: ONNX Runtime refuses it ({first_line}); train again"
+                f"{self.model_id}: its trees cannot be read ({first_line}); train again"
             ) from None
 
     @classmethod

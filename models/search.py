@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ Tell = Callable[[int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where a search ends: after so many trials in all, resumed ones included, or so many minutes of this run."""
+    """Where a search ends: so many trials in all, resumed ones included, or so many minutes of this run."""
 
     trials: int
     minutes: float
@@ -41,26 +41,26 @@ def search(
     tell: Tell = lambda _count, _best: None,
     weight: Floats | None = None,
 ) -> dict[str, Any]:
-    """The best of the trials: {recipe, average_precision, folds, first, trials, seconds}.
+    """The best settings of the recipe's one member: {recipe, average_precision, folds, first, trials, seconds}.
 
-    A trial's value is the mean of the average precisions of the folds inside the span (`folds.usable`), by a
-    model of one member. The first trial is the recipe as it is (`first`), so the answer is never worse there.
-    The study is kept in `study_file` (SQLite): the same command goes on where an earlier one stopped. Trials
-    of other rows, labels or candidates are refused. Raises BadInput for those, and for spans without folds.
+    A trial's value is the mean of the average precisions of the folds inside the span (`folds.usable`). The
+    first trial is the recipe as it is (`first`), so the answer is never worse there. The study is kept in
+    `study_file` (SQLite): the same command goes on where an earlier one stopped; a study of other rows or
+    settings is refused. Raises BadInput for that, and for spans without folds.
     """
     usable(rows, y)
-    kind = candidate(recipe.candidate)
+    (member,) = recipe.members
+    kind = candidate(member.candidate)
     study = _open(study_file, _fingerprint(recipe, rows, y, seed), seed)
     began = time.monotonic()
 
     def objective(trial: optuna.Trial) -> float:
-        tried = replace(recipe, params={**recipe.params, **kind.space(trial)}, members=1)
-        values = fold_precisions(tried, rows, y, seed, weight)
+        values = fold_precisions(_with(recipe, kind.space(trial)), rows, y, seed, weight)
         trial.set_user_attr("folds", values)
         return float(np.mean(values))
 
     if not study.trials:
-        study.enqueue_trial(_start(recipe, kind.params))
+        study.enqueue_trial({**kind.params, **member.params})
     while len(_done(study)) < bounds.trials and time.monotonic() - began < 60 * bounds.minutes:
         study.optimize(objective, n_trials=1)
         tell(len(_done(study)), study.best_value)
@@ -68,9 +68,8 @@ def search(
     if not done:
         raise BadInput("--minutes: no trial was finished in that time; give more")
     best = study.best_trial
-    found = replace(recipe, params={**recipe.params, **best.params})
     return {
-        "recipe": found.as_json(),
+        "recipe": asdict(_with(recipe, best.params)),
         "average_precision": best.value,
         "folds": best.user_attrs["folds"],
         "first": done[0].value,
@@ -91,9 +90,9 @@ def fold_precisions(
     return [value for value in found if value is not None]
 
 
-def _start(recipe: Recipe, own: Any) -> dict[str, Any]:
-    """The recipe's own settings; Optuna takes from it what the space asks for."""
-    return {**own, **recipe.params}
+def _with(recipe: Recipe, params: dict[str, Any]) -> Recipe:
+    (member,) = recipe.members
+    return replace(recipe, members=(replace(member, params={**member.params, **params}),))
 
 
 def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -103,7 +102,7 @@ def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def _fingerprint(recipe: Recipe, rows: Rows, y: Labels, seed: int) -> str:
     """What a study is of; trials of something else do not compare."""
     first, last = rows.occurred_at.min(), rows.occurred_at.max()
-    settings = {**recipe.as_json(), "seed": seed}
+    settings = {**asdict(recipe), "seed": seed}
     return f"{first} to {last}, {len(rows)} rows, {int(y.sum())} frauds, {settings}"
 
 

@@ -1,7 +1,8 @@
 """From a span of labelled vectors to a model that can be served."""
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from features.errors import BadInput
 from models import metrics
 from models.calibration import Calibration, fit_calibration
-from models.candidates import candidate, fit
+from models.candidates import Candidate, candidate, fit
 from models.costs import APPROVE, DENY, REVIEW, Costs, Thresholds, choose_thresholds, outcome_costs, settled
 from models.dataset import Rows, Span
 from models.export import export
@@ -62,13 +63,13 @@ def train(
     advance("fit on the whole span")
     ensemble = fitted.ensemble()
     thresholds = settled(chosen, calibration.probability(fitted.logits(rows.vectors)), rows.amount)
-    onnx = export(fitted.logits, ensemble, rows.vectors, rows.amount, calibration, thresholds)
+    onnx = export(fitted.logits, ensemble, rows.vectors, calibration, thresholds, rows.amount)
     trees = ensemble.to_bytes()
     advance("export and compare")
-    kind = candidate(recipe.candidate)
+    kinds = [candidate(member.candidate) for member in recipe.members]
     manifest = Manifest(
         product=task.product,
-        candidate=kind.name,
+        candidate=recipe.candidate,
         features_version=task.features_version,
         feature_names=tuple(task.feature_names),
         thresholds=thresholds,
@@ -79,11 +80,12 @@ def train(
         as_of=task.as_of,
         n=len(y),
         n_frauds=int(y.sum()),
+        data_sha256=fingerprint(rows, y),
         metrics=_out_of_time_metrics(task.costs, seen, scores, thresholds),
         warnings=tuple(warnings(seen)),
         seed=task.seed,
-        params={**recipe.as_json(), "params": {**kind.params, **recipe.params}, "n_trees": len(ensemble.roots)},
-        libraries={name: version(name) for name in (*LIBRARIES, *kind.distributions)},
+        params={**_stated(recipe, kinds), "n_trees": len(ensemble.roots)},
+        libraries={name: version(name) for name in _distributions(kinds)},
         opset={"ai.onnx": ONNX_OPSET, "ai.onnx.ml": ML_OPSET},
         onnx_sha256=sha256(onnx),
         trees_sha256=sha256(trees),
@@ -97,6 +99,27 @@ def require_both_classes(y: Labels, what: str) -> None:
         raise BadInput(f"--reports: no confirmed fraud in {what}; choose more days or a later --as-of")
     if y.all():
         raise BadInput(f"--reports: every transaction in {what} is a fraud; honest ones are needed too")
+
+
+def _stated(recipe: Recipe, kinds: Sequence[Candidate]) -> dict[str, Any]:
+    """The recipe with every setting of its members."""
+    members = [
+        {"candidate": member.candidate, "params": {**kind.params, **member.params}}
+        for member, kind in zip(recipe.members, kinds, strict=True)
+    ]
+    return {**asdict(recipe), "members": members}
+
+
+def _distributions(kinds: Sequence[Candidate]) -> list[str]:
+    return sorted({*LIBRARIES, *(name for kind in kinds for name in kind.distributions)})
+
+
+def fingerprint(rows: Rows, y: Labels) -> str:
+    """Hex SHA-256 of what the model is made from: vectors, amounts, times and labels, in their order."""
+    digest = hashlib.sha256()
+    for column in (rows.vectors, rows.amount, rows.occurred_at.astype(np.int64), y):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 def warnings(seen: OutOfTime) -> list[str]:

@@ -38,7 +38,7 @@ class Judge:
 
     def __init__(self, scorer: Scorer, policy: Policy) -> None:
         self._scorer, self._policy = scorer, policy
-        self._explainer = Explainer(scorer, REASON_GROUPS)
+        self._explainer = Explainer(scorer.trees, REASON_GROUPS)
         self.versions = f"{scorer.model_id} {policy.version} {FEATURES_VERSION}"
 
     def judge(

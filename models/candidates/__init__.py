@@ -3,12 +3,13 @@
 from importlib import import_module
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.errors import BadInput
 from models.calibration import sampling_shift
 from models.candidates.bag import Bag
-from models.candidates.base import Candidate, Floats, Labels, NotServable, Vectors
-from models.params import Recipe
+from models.candidates.base import Candidate, Fitted, Floats, Labels, NotServable, Vectors
+from models.params import Member, Recipe
 
 NAMES = ("lightgbm", "xgboost", "catboost", "forest", "logistic")
 
@@ -28,21 +29,53 @@ def fit(recipe: Recipe, vectors: Vectors, y: Labels, seed: int, weight: Floats |
 
     Its logits are those of the rows as they are: what sampling and weights moved is moved back.
     """
-    kind = candidate(recipe.candidate)
-    if recipe.members > 1 and not kind.additive:
-        raise BadInput(f"recipe: {recipe.candidate} is a mean of many trees itself; members must be 1")
+    kinds = [candidate(member.candidate) for member in recipe.members]
+    if len(kinds) > 1 and not all(kind.additive for kind in kinds):
+        raise BadInput("recipe: a forest or a logistic regression must be the only member")
+    weights = _weights(recipe, y, weight)
+    columns = _columns(recipe, vectors, y, seed)
     members = [
-        _member(kind, recipe, vectors, y, weight, seed * 1_000 + number) for number in range(recipe.members)
+        _fit(kind, member, recipe.honest_share, vectors, y, weights, columns, seed * 1_000 + number)
+        for number, (kind, member) in enumerate(zip(kinds, recipe.members, strict=True))
     ]
-    shift = sampling_shift(recipe.honest_share, recipe.fraud_weight) if kind.additive else 0.0
-    return Bag(members, vectors.shape[1], shift)
+    shift = sampling_shift(recipe.honest_share, recipe.fraud_weight) if kinds[0].additive else 0.0
+    return Bag(members, columns, vectors.shape[1], shift)
 
 
-def _member(kind: Candidate, recipe: Recipe, vectors: Vectors, y: Labels, weight: Floats | None, seed: int):  # type: ignore[no-untyped-def]
-    seen = y | (np.random.default_rng(seed).random(len(y)) < recipe.honest_share)
-    weights = None if weight is None and recipe.fraud_weight == 1 else np.where(y, recipe.fraud_weight, 1.0)
-    if weight is not None and weights is not None:
-        weights = weights * weight
-    params = {**kind.params, **recipe.params}
+def _fit(
+    kind: Candidate,
+    member: Member,
+    honest_share: float,
+    vectors: Vectors,
+    y: Labels,
+    weights: Floats | None,
+    columns: NDArray[np.intp],
+    seed: int,
+) -> Fitted:
+    seen = _draw(y, honest_share, seed)
     part = None if weights is None else weights[seen]
-    return kind.fit(vectors[seen], y[seen], part, params, seed)
+    return kind.fit(vectors[np.ix_(seen, columns)], y[seen], part, {**kind.params, **member.params}, seed)
+
+
+def _draw(y: Labels, honest_share: float, seed: int) -> NDArray[np.intp]:
+    """Every fraud and that share of the honest rows, in their order."""
+    return np.flatnonzero(y | (np.random.default_rng(seed).random(len(y)) < honest_share))
+
+
+def _weights(recipe: Recipe, y: Labels, weight: Floats | None) -> Floats | None:
+    if recipe.fraud_weight == 1.0:
+        return weight
+    weights = np.where(y, recipe.fraud_weight, 1.0)
+    return weights if weight is None else weights * weight
+
+
+def _columns(recipe: Recipe, vectors: Vectors, y: Labels, seed: int) -> NDArray[np.intp]:
+    """The columns the members see, ascending: all, or those of most gain in a LightGBM of the same rows."""
+    k = vectors.shape[1]
+    if recipe.features is None or recipe.features >= k:
+        return np.arange(k)
+    from models.candidates.lightgbm import gains
+
+    seen = _draw(y, recipe.honest_share, seed)
+    order = np.argsort(-gains(vectors[seen], y[seen], seed), kind="stable")
+    return np.sort(order[: recipe.features])

@@ -5,32 +5,41 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from models.candidates.base import Fitted, Floats, NotServable, Vectors
-from models.trees import Ensemble
+from models.trees import LEAF, Ensemble
 from models.trees_onnx import to_onnx
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bag:
-    """The mean of the members' logits, moved by `shift` (what was sampled away is corrected so)."""
+    """The mean of the members' logits, moved by `shift` (what was sampled away is corrected so).
+
+    The members see `columns` (c,) of vectors (n, k) alone; `n_features` is k.
+    """
 
     members: Sequence[Fitted]
+    columns: NDArray[np.intp]
     n_features: int
     shift: float = 0.0
 
     def logits(self, vectors: Vectors) -> Floats:
         """See Fitted."""
-        total: Floats = np.sum([member.logits(vectors) for member in self.members], axis=0)
+        seen = vectors if len(self.columns) == self.n_features else vectors[:, self.columns]
+        total: Floats = np.sum([member.logits(seen) for member in self.members], axis=0)
         return total / len(self.members) + self.shift
 
     def ensemble(self) -> Ensemble:
-        """See Fitted. Raises NotServable when a member has no trees whose sum is a logit."""
+        """See Fitted. Raises NotServable when a member has no trees."""
         joined = mean([member.ensemble() for member in self.members])
-        return replace(joined, base=joined.base + self.shift) if self.shift else joined
+        feature = np.where(joined.is_leaf, LEAF, self.columns[joined.feature]).astype(np.int32)
+        return replace(joined, feature=feature, base=joined.base + self.shift)
 
     def onnx(self) -> onnx.ModelProto:
         """See Fitted."""
+        if len(self.members) == 1 and len(self.columns) == self.n_features and self.shift == 0.0:
+            return self.members[0].onnx()
         return to_onnx(self.ensemble(), self.n_features)
 
 
@@ -44,19 +53,21 @@ def mean(parts: Sequence[Ensemble]) -> Ensemble:
     if any(part.link != "logit" for part in parts):
         raise NotServable("a mean of probabilities and logits is no sum of trees; bag boosted trees only")
     first = np.cumsum([0, *(len(part.feature) for part in parts[:-1])])
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ALIKE}
     return Ensemble(
-        _joined([part.roots + at for part, at in zip(parts, first, strict=True)], np.int32),
-        _joined([part.feature for part in parts], np.int32),
-        _joined([part.threshold for part in parts], np.float32),
-        _joined([part.missing_left for part in parts], np.bool_),
-        _joined([part.left + at for part, at in zip(parts, first, strict=True)], np.int32),
-        _joined([part.right + at for part, at in zip(parts, first, strict=True)], np.int32),
-        _joined([part.value / len(parts) for part in parts], np.float64),
-        _joined([part.cover for part in parts], np.float64),
-        float(np.mean([part.base for part in parts])),
-        "logit",
+        roots=np.concatenate([part.roots + at for part, at in zip(parts, first, strict=True)]).astype(
+            np.int32
+        ),
+        left=np.concatenate([part.left + at for part, at in zip(parts, first, strict=True)]).astype(np.int32),
+        right=np.concatenate([part.right + at for part, at in zip(parts, first, strict=True)]).astype(
+            np.int32
+        ),
+        value=np.concatenate([part.value / len(parts) for part in parts]),
+        base=float(np.mean([part.base for part in parts])),
+        link="logit",
+        **joined,
     )
 
 
-def _joined(columns, kind):  # type: ignore[no-untyped-def]
-    return np.concatenate(columns).astype(kind)
+_ALIKE = ("feature", "threshold", "missing_left", "cover")
+"""An Ensemble's arrays that stay as they are when it is joined to others."""

@@ -1,4 +1,4 @@
-"""scikit-learn's random forest; its output is a mean of probabilities, so it is not bagged with the others."""
+"""scikit-learn's random forest; its output is a mean of probabilities, so it joins no bag."""
 
 from functools import partial
 from typing import Any

@@ -69,7 +69,7 @@ class Logistic:
         return model
 
 
-_STEPS: tuple[tuple[str, list[str], str, dict[str, int]], ...] = (
+_STEPS: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
     ("Cast", [INPUT], "x", {"to": TensorProto.DOUBLE}),
     ("IsNaN", ["x"], "unknown", {}),
     ("Cast", ["unknown"], "is_unknown", {"to": TensorProto.DOUBLE}),

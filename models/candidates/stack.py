@@ -1,4 +1,4 @@
-"""The candidates' stack: logistic regression on their logits. For comparison only: its reasons are not exact."""
+"""The candidates' stack: logistic regression on their logits. For comparison only: no exact reasons."""
 
 from collections.abc import Sequence
 
@@ -19,5 +19,7 @@ def stacked(logits: Sequence[Floats], y: NDArray[np.bool_], fold: NDArray[np.int
     for number in np.unique(fold)[1:]:
         past, here = fold < number, fold == number
         if y[past].any() and not y[past].all():
-            answer[here] = LogisticRegression(C=1.0).fit(columns[past], y[past]).decision_function(columns[here])
+            answer[here] = (
+                LogisticRegression(C=1.0).fit(columns[past], y[past]).decision_function(columns[here])
+            )
     return answer

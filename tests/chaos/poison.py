@@ -17,7 +17,7 @@ def poisoned(folder: Path, out: Path) -> Path:
     model = load(folder, catalog.NAMES, catalog.FEATURES_VERSION)
     content = _throwing(model.onnx)
     manifest = model.manifest.model_copy(update={"onnx_sha256": sha256(content)}).identified()
-    save(out, Model(manifest, content))
+    save(out, Model(manifest, content, model.trees))
     return out
 
 

@@ -23,7 +23,7 @@ from models.dataset import Rows, to_numpy_time
 from models.folds import expanding, fold_count
 from models.labels import Verdict, payer_known
 from models.metrics import expected_calibration_error, payer_precision
-from models.trees import float32_threshold
+from models.trees_lightgbm import float32_threshold
 
 DAY0 = datetime(2026, 3, 1, tzinfo=UTC)
 NEVER = np.datetime64("9999-12-31", "us")

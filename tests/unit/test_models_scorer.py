@@ -1,6 +1,8 @@
 """The model folder and its scorer: whole or refused, and the same bits in whatever batch."""
 
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import lightgbm as lgb
@@ -9,10 +11,10 @@ import pytest
 
 from models.calibration import Calibration
 from models.costs import Costs, Thresholds
-from models.explain import Explainer
 from models.export import export
 from models.registry import Manifest, Model, ModelRefused, load, save, sha256
 from models.scorer import Scorer
+from models.trees_lightgbm import raw_logits, read
 
 NAMES, VERSION = tuple(f"f{i}" for i in range(6)), "aaaa1111"
 
@@ -30,12 +32,13 @@ def model() -> Model:
     vectors, y = vectors_and_labels()
     params = {"objective": "binary", "num_threads": 2, "verbose": -1, "seed": 1, "num_leaves": 31}
     booster = lgb.train(params, lgb.Dataset(vectors, y), 300)
-    content = export(booster, vectors, Calibration(1.1, 0.9, -0.2), Thresholds(0.2, 0.6))
+    ensemble, trained = read(booster), partial(raw_logits, booster)
+    content = export(trained, ensemble, vectors, Calibration(1.1, 0.9, -0.2), Thresholds(0.2, 0.6))
+    trees = ensemble.to_bytes()
     manifest = Manifest(
         product="pix-fraud",
         features_version=VERSION,
         feature_names=NAMES,
-        reference=(0.0, 0.0, 0.0, None, 0.0, 0.0),
         thresholds=Thresholds(0.2, 0.6),
         calibration=Calibration(1.1, 0.9, -0.2),
         costs=Costs(),
@@ -50,8 +53,9 @@ def model() -> Model:
         libraries={"numpy": np.__version__},
         opset={"ai.onnx.ml": 3},
         onnx_sha256=sha256(content),
+        trees_sha256=sha256(trees),
     )
-    return Model(manifest.identified(), content)
+    return Model(manifest.identified(), content, trees)
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def test_what_is_saved_is_loaded(folder: Path, model: Model) -> None:
         0.6,
         6,
     )
-    assert np.isnan(loaded.reference).tolist() == [False, False, False, True, False, False]
+    assert loaded.trees.to_bytes() == model.trees
 
 
 def test_saving_again_replaces_the_folder(folder: Path, model: Model) -> None:
@@ -110,9 +114,12 @@ def test_other_features_are_refused_with_both_hashes(folder: Path) -> None:
     [
         ("model.json", None, "model.json cannot be read"),
         ("model.onnx", None, "model.onnx cannot be read"),
+        ("trees.npz", None, "trees.npz cannot be read"),
         ("model.json", b"{", "model.json is damaged at the file"),
         ("model.json", b"{}", "model.json is damaged at product"),
-        ("model.onnx", b"something else", "has hash .* model.json says"),
+        ("model.json", b'{"format": 1}', "has format 1, this version reads 2; train again"),
+        ("model.onnx", b"something else", "model.onnx has hash .* model.json says"),
+        ("trees.npz", b"something else", "trees.npz has hash .* model.json says"),
     ],
 )
 def test_a_damaged_folder_is_refused(folder: Path, name: str, content: bytes | None, message: str) -> None:
@@ -134,39 +141,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         scorer(tmp_path / "none")
 
 
-def test_reasons_are_the_groups_that_raise_the_score(folder: Path) -> None:
-    loaded = scorer(folder)
-    groups = {"B_SECOND": (1,), "A_FIRST": (0,), "NOTHING": (3,), "REST": (2, 4, 5)}
-    explainer = Explainer(loaded, groups)
-    vectors = np.zeros((300, 6), dtype=np.float32)
-    vectors[:, 3] = np.nan
-    vectors[0, :2] = (2.5, 1.5)
-    reasons = explainer.reasons(vectors)
-    assert reasons[0] == ["A_FIRST", "B_SECOND"]
-    assert reasons[1:] == [[]] * 299
-    assert explainer.reasons(np.empty((0, 6), dtype=np.float32)) == []
-
-
-def test_falls_equal_a_loop_over_rows_and_groups(folder: Path) -> None:
-    loaded, vectors = scorer(folder), vectors_and_labels(900)[0]
-    groups = {f"G{i}": (i, (i + 1) % 6) for i in range(6)}
-    falls = Explainer(loaded, groups).falls(vectors)
-    for row in (0, 1, 450, 899):
-        for column, code in enumerate(sorted(groups)):
-            hidden = vectors[[row]].copy()
-            hidden[0, list(groups[code])] = loaded.reference[list(groups[code])]
-            assert falls[row, column] == (loaded.logits(vectors[[row]]) - loaded.logits(hidden))[0]
-
-
-class _Equal:
-    """A model whose logit is the count of columns above 0."""
-
-    reference = np.zeros(6, dtype=np.float32)
-
-    def logits(self, vectors: np.ndarray) -> np.ndarray:
-        return (vectors > 0).sum(axis=1).astype(np.float64)
-
-
-def test_equal_falls_go_by_code_and_four_is_the_most() -> None:
-    groups = {code: (i,) for i, code in enumerate("FEDCBA")}
-    assert Explainer(_Equal(), groups).reasons(np.ones((1, 6), dtype=np.float32)) == [["A", "B", "C", "D"]]
+@pytest.mark.parametrize("part", ["onnx", "trees"])
+def test_trees_that_cannot_be_read_are_refused(model: Model, part: str) -> None:
+    with pytest.raises(ModelRefused, match=f"{model.manifest.model_id}: its trees cannot be read"):
+        Scorer(replace(model, **{part: b"no trees"}))

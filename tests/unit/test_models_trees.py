@@ -1,16 +1,20 @@
-"""The ONNX model takes LightGBM's branches on every float32, or the export is refused."""
+"""The ONNX model takes LightGBM's branches on every float32, or is refused; trees.npz keeps the trees."""
 
-import copy
+from dataclasses import replace
+from functools import partial
 
 import lightgbm as lgb
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from models.calibration import Calibration
 from models.costs import Thresholds
-from models.export import check, export, raw_logits
+from models.export import check, export
 from models.scorer import open_session, run_session
-from models.trees import ExportRefused, float32_threshold, to_onnx
+from models.trees import LEAF, Ensemble, ExportRefused
+from models.trees_lightgbm import from_dump, raw_logits, read
+from models.trees_onnx import to_onnx
 
 PARAMS = {
     "objective": "binary",
@@ -44,9 +48,14 @@ def trained() -> tuple[lgb.Booster, np.ndarray]:
     return lgb.train(PARAMS, lgb.Dataset(vectors, y), 60), vectors
 
 
+def session_of(booster: lgb.Booster, vectors: np.ndarray) -> ort.InferenceSession:
+    trained = partial(raw_logits, booster)
+    return open_session(export(trained, read(booster), vectors, Calibration(), THRESHOLDS))
+
+
 def test_export_agrees_on_training_rows_nan_and_thresholds(trained: tuple[lgb.Booster, np.ndarray]) -> None:
     booster, vectors = trained
-    session = open_session(export(booster, vectors, Calibration(), THRESHOLDS))
+    session = session_of(booster, vectors)
     everything = np.full((1, 8), np.nan, dtype=np.float32)
     for rows in (vectors, everything, np.zeros_like(everything), np.full_like(everything, np.inf)):
         assert np.abs(run_session(session, rows) - raw_logits(booster, rows)).max() < 1e-5
@@ -54,7 +63,7 @@ def test_export_agrees_on_training_rows_nan_and_thresholds(trained: tuple[lgb.Bo
 
 def test_values_about_zero_take_the_same_branch(trained: tuple[lgb.Booster, np.ndarray]) -> None:
     booster, vectors = trained
-    session = open_session(export(booster, vectors, Calibration(), THRESHOLDS))
+    session = session_of(booster, vectors)
     tiny = np.float32(1e-35)
     about_zero = [
         0.0,
@@ -74,40 +83,36 @@ def test_values_about_zero_take_the_same_branch(trained: tuple[lgb.Booster, np.n
 @pytest.mark.parametrize("rows", ["shift", "boundary", "missing"])
 def test_export_is_refused_when_the_two_disagree(trained: tuple[lgb.Booster, np.ndarray], rows: str) -> None:
     booster, vectors = trained
-    dump = booster.dump_model()
-    wrong = copy.deepcopy(dump)
-    root = wrong["tree_info"][0]["tree_structure"]
-    if rows == "shift":
-        wrong["tree_info"].pop()
-    elif rows == "boundary":  # one float32 lower than it should be: seen only by a row on the threshold
-        root["threshold"] = float(np.nextafter(np.float32(float32_threshold(root["threshold"])), -np.inf))
-    else:
-        _first_nan_split(wrong)["default_left"] ^= True
+    ensemble = read(booster)
+    wrong = replace(ensemble, **_changed(ensemble, rows))
     content = to_onnx(wrong, 8).SerializeToString()
     with pytest.raises(ExportRefused, match=r"differ by .* in logit"):
-        check(booster, dump, content, vectors, Calibration(), THRESHOLDS)
+        check(partial(raw_logits, booster), content, vectors, Calibration(), THRESHOLDS, ensemble)
 
 
-def _first_nan_split(dump: dict) -> dict:  # type: ignore[type-arg]
-    waiting = [info["tree_structure"] for info in dump["tree_info"]]
-    while waiting:
-        node = waiting.pop(0)
-        if node.get("missing_type") == "NaN":
-            return node
-        waiting += [node[side] for side in ("left_child", "right_child") if side in node]
-    raise AssertionError("no split on NaN in the fixture")
+def _changed(ensemble: Ensemble, how: str) -> dict[str, np.ndarray]:
+    if how == "shift":
+        value = ensemble.value.copy()
+        value[np.flatnonzero(ensemble.feature == LEAF)[0]] += 1.0
+        return {"value": value}
+    if how == "boundary":  # one float32 lower than it should be: seen only by a row on the threshold
+        threshold = ensemble.threshold.copy()
+        threshold[0] = np.nextafter(threshold[0], np.float32(-np.inf))
+        return {"threshold": threshold}
+    missing_left = ensemble.missing_left.copy()
+    missing_left[np.flatnonzero(ensemble.feature == 0)[0]] ^= True  # the column that has NaN
+    return {"missing_left": missing_left}
 
 
 def test_export_is_refused_when_a_decision_flips(trained: tuple[lgb.Booster, np.ndarray]) -> None:
     booster, vectors = trained
-    dump = booster.dump_model()
-    content = to_onnx(dump, 8).SerializeToString()
+    content = to_onnx(read(booster), 8).SerializeToString()
     served = Calibration().probability(run_session(open_session(content), vectors))
     own = Calibration().probability(raw_logits(booster, vectors))
     row = int(np.argmax(np.abs(served - own)))
     between = float(max(served[row], own[row]))
     with pytest.raises(ExportRefused, match="decisions flip"):
-        check(booster, dump, content, vectors, Calibration(), Thresholds(between, 1.0))
+        check(partial(raw_logits, booster), content, vectors, Calibration(), Thresholds(between, 1.0))
 
 
 @pytest.mark.parametrize("change", [{"missing_type": "Zero"}, {"decision_type": "=="}])
@@ -117,10 +122,32 @@ def test_what_has_no_equal_form_is_refused(
     dump = trained[0].dump_model()
     dump["tree_info"][0]["tree_structure"] |= change
     with pytest.raises(ExportRefused, match="not exported"):
-        to_onnx(dump, 8)
+        from_dump(dump)
 
 
 def test_a_tree_of_one_leaf() -> None:
     dump = {"tree_info": [{"tree_structure": {"leaf_value": -2.5}}, {"tree_structure": {"leaf_value": 0.5}}]}
-    session = open_session(to_onnx(dump, 3).SerializeToString())
+    session = open_session(to_onnx(from_dump(dump), 3).SerializeToString())
     assert run_session(session, np.zeros((4, 3), dtype=np.float32)).tolist() == [-2.0] * 4
+
+
+def test_trees_are_kept_in_bytes_and_the_same_bytes(trained: tuple[lgb.Booster, np.ndarray]) -> None:
+    ensemble = read(trained[0])
+    content = ensemble.to_bytes()
+    kept = Ensemble.from_bytes(content)
+    assert kept.to_bytes() == content == read(trained[0]).to_bytes()
+    assert to_onnx(kept, 8).SerializeToString() == to_onnx(ensemble, 8).SerializeToString()
+    assert (kept.base, kept.link) == (0.0, "logit")
+
+
+def test_covers_are_the_training_rows(trained: tuple[lgb.Booster, np.ndarray]) -> None:
+    ensemble = read(trained[0])
+    split = ~ensemble.is_leaf
+    assert (ensemble.cover[ensemble.roots] == 3000).all()
+    below = ensemble.cover[ensemble.left[split]] + ensemble.cover[ensemble.right[split]]
+    assert (below == ensemble.cover[split]).all()
+
+
+def test_no_trees_are_refused() -> None:
+    with pytest.raises(ExportRefused, match="no trees"):
+        Ensemble.of([])
