@@ -53,6 +53,8 @@ class Followed:
         self._address = address
         self._cache = ModelCache(cache, address)
         self._child = WatcherProcess(address, cache)
+        self._began = time.time()
+        """What an earlier process left behind is older, and no answer."""
         self._refused: str | None = None
         self._answers: bool | None = None
 
@@ -66,7 +68,7 @@ class Followed:
     def reason(self) -> str:
         """Why there is none, or no good one."""
         told = self._cache.told()
-        if told is None:
+        if told is None or told.at < self._began:
             return f"{self._address}: the registry has not answered yet (`vigia models watch` shows why)"
         return told.error or told.refused or f"{self._address}: what the registry names can't be loaded"
 
@@ -76,7 +78,8 @@ class Followed:
         return told is None or told.named
 
     def _observe(self, told: Look | None) -> None:
-        answers = told is not None and not told.error and time.time() - told.at < _SILENT_SECONDS
+        since = max(self._began, time.time() - _SILENT_SECONDS)
+        answers = told is not None and told.error is None and told.at >= since
         metrics.REGISTRY_ANSWERS.set(answers)
         if answers != self._answers:
             if answers:
