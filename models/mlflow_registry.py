@@ -13,7 +13,7 @@ MLflow 2 have too. This is the one file that knows MLflow.
 import logging
 import os
 import re
-import subprocess
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +27,7 @@ import orjson
 
 from features.errors import BadInput, VigiaError
 from models.registry import ONNX_FILE, Manifest
+from models.run_facts import git_revision, numbers, parameters
 from models.scorer import Scorer
 
 # Before the import. A payment institution tells nobody what it trains, and a server that is away is away.
@@ -39,6 +40,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its own, of SQLAlchemy and of type hints
     import mlflow.pyfunc  # noqa: F401  # else at the first model that is written
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
     from mlflow.exceptions import MlflowException
     from mlflow.models import ModelSignature
     from mlflow.onnx import save_model
@@ -131,10 +133,9 @@ class Registry:
             "warnings": "\n".join(getattr(manifest, "warnings", ())),
         }
         run_id = str(self._client.create_run(self._experiment(), tags=tags).info.run_id)
-        for name, value in _params(manifest).items():
-            self._client.log_param(run_id, name, value)
-        for name, number in _numbers(manifest.metrics, "out_of_time").items():
-            self._client.log_metric(run_id, name, number)
+        chosen = [Param(name, value) for name, value in parameters(manifest).items()]
+        self._client.log_batch(run_id, params=chosen)
+        self._measure(run_id, numbers(manifest.metrics, "out_of_time"))
         self._client.log_artifacts(run_id, str(folder), _FILES)
         with TemporaryDirectory() as draft:
             save_model(
@@ -149,10 +150,13 @@ class Registry:
     def _attach(self, run_id: str, evaluation: Mapping[str, Any] | None, report: Path | None) -> None:
         if evaluation is not None:
             self._client.log_text(run_id, orjson.dumps(dict(evaluation)).decode(), EVALUATION)
-            for name, number in _numbers(evaluation, "").items():
-                self._client.log_metric(run_id, name, number)
+            self._measure(run_id, numbers(evaluation))
         if report is not None:
             self._client.log_artifact(run_id, str(report))
+
+    def _measure(self, run_id: str, found: Mapping[str, float]) -> None:
+        now = int(time.time() * 1000)
+        self._client.log_batch(run_id, [Metric(name, number, now, 0) for name, number in found.items()])
 
     def _create(self, run_id: str, manifest: Manifest) -> Version:
         """Last of all, so that a version that is there is whole."""
@@ -275,15 +279,6 @@ def _shown(text: str) -> str:
     return re.sub(r"://[^/@\s]*@", "://", text)
 
 
-def git_revision() -> str:
-    """The commit of the working folder's repository, with `-dirty` where files differ; "" without one."""
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
 def _signature(n_features: int) -> ModelSignature:
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_features), "features")]),
@@ -302,29 +297,3 @@ def _evaluation(path: Path, manifest: Manifest) -> dict[str, Any]:
     if of != manifest.model_id:
         raise BadInput(f"--evaluation: {path} is of {of}, the folder is {manifest.model_id}: evaluate it")
     return dict(found)
-
-
-def _params(manifest: Manifest) -> dict[str, str]:
-    """All that was chosen, as text; `model.json` itself has the long ones too."""
-    told = manifest.model_dump(mode="json", include=set(Manifest.model_fields) - {"metrics", "warnings"})
-    long = {"feature_names", "reference"}
-    return {
-        name: text[:500]
-        for name, value in _flat({name: value for name, value in told.items() if name not in long}, "")
-        if (text := str(value))
-    }
-
-
-def _numbers(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    flat = _flat(metrics, f"{prefix}." if prefix else "")
-    return {n: float(v) for n, v in flat if isinstance(v, int | float) and not isinstance(v, bool)}
-
-
-def _flat(values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{name}.")
-        elif value is not None and not isinstance(value, list | tuple):
-            found.append((prefix + name, value))
-    return found
