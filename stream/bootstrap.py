@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import faust
 import mode.loop
@@ -20,28 +22,32 @@ from stream.fence import Fence
 from stream.healing import Healer
 from stream.health import Health
 from stream.http.operations import serve_operations
+from stream.judge import Judge
 from stream.kafka_log import KafkaAway, KafkaLog
 from stream.logs import configure_logging
+from stream.model_source import ModelSource, PlainFolder, place_of, warmed
 from stream.outputs import Outputs
+from stream.patience import in_thread
 from stream.pipeline import Pipeline
 from stream.policy import Policy
 from stream.settings import Settings
+from stream.shadow_worker import ShadowWorker
 from stream.topics import TOPICS
 from stream.worker import INPUTS, Worker
 
 log = logging.getLogger("vigia.bootstrap")
 
-_RETRY_SECONDS, _LOOK_SECONDS = 0.5, 2.0
+_RETRY_SECONDS, _LOOK_SECONDS, _MODEL_SECONDS = 0.5, 2.0, 1.0
 
 
 def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; ends the process. Raises VigiaError for what is wrong from the start."""
     configure_logging()
-    scorer = Scorer.load(settings.model)
-    policy = Policy(scorer.thresholds)
     health = Health()
     server = serve_operations(settings.http_host, settings.http_port, health)
-    fields = {"model": scorer.model_id, "policy": policy.version, "http_port": server.server_port}
+    source = ModelSource(place_of(settings.model, settings.model_cache), _judge)
+    judge = source.first(health)
+    fields = {"versions": judge.versions, "http_port": server.server_port}
     log.info("starting", extra={"fields": fields})
     kafka = KafkaLog(settings)
     topic_ids = _wait_for_kafka(kafka, health)
@@ -50,7 +56,7 @@ def run_worker(settings: Settings) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(settings)
-    pipeline = Pipeline(RedisState(settings.redis_url, settings.state_shards), scorer, policy)
+    pipeline = Pipeline(RedisState(settings.redis_url, settings.state_shards), judge)
     fence = Fence({name: topic_ids[name] for name in INPUTS}, health, _begin_anew)
     worker = Worker(
         pipeline,
@@ -69,6 +75,13 @@ def run_worker(settings: Settings) -> None:
             await worker.look_for_kafka()
             await asyncio.sleep(_LOOK_SECONDS)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_model() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(_MODEL_SECONDS)
+            if (judge := await in_thread(source.look)) is not None:
+                pipeline.judge = judge
+
     garbage.settle()
     with Path(os.devnull).open("w") as nowhere:  # Faust's spinner would write escape codes among the JSON
         faust.Worker(
@@ -80,6 +93,33 @@ def run_worker(settings: Settings) -> None:
             loop=loop,
             stdout=nowhere,
         ).execute_from_commandline()
+
+
+def run_shadow(settings: Settings, model: Path) -> None:
+    """Score in the shadow until SIGTERM or SIGINT. Raises VigiaError."""
+    configure_logging()
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    health = Health()
+    place = place_of(model, settings.model_cache)
+    source = ModelSource(place, _judge)
+    server = serve_operations(settings.http_host, settings.http_port, health)
+    log.info("starting", extra={"fields": {"model": str(model), "http_port": server.server_port}})
+    judge = source.first(health) if isinstance(place, PlainFolder) else None
+
+    def challenger() -> Judge | None:
+        nonlocal judge
+        judge = source.look() or judge
+        return judge if isinstance(place, PlainFolder) or place.is_named() else None
+
+    worker = ShadowWorker(settings, challenger)
+    health.start()
+    worker.run(stopping.is_set)
+
+
+def _judge(scorer: Scorer) -> Judge:
+    return warmed(Judge(scorer, Policy(scorer.thresholds)), scorer)
 
 
 def _begin_anew() -> None:

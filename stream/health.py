@@ -19,9 +19,11 @@ class Health:
     started: bool = False
 
     def waiting(self, dependency: str, why: str) -> None:
-        """`dependency` is away; said once in the log however long it lasts."""
-        if dependency not in self.waits:
-            self.waits = {**self.waits, dependency: (self.clock(), why)}
+        """`dependency` is away; said once in the log however long it lasts, the latest reason in the report."""
+        since, told = self.waits.get(dependency, (self.clock(), None))
+        if told != why:
+            self.waits = {**self.waits, dependency: (since, why)}
+        if told is None:
             metrics.WAITS.labels(dependency).inc()
             log.warning("waiting for %s: %s", dependency, why)
         metrics.READY.set(0)

@@ -179,6 +179,21 @@ class AlertMessage(DecisionMessage):
     evidence: dict[str, float | None]
 
 
+class ChampionMessage(_Message):
+    """The decision that was made, by the model that served."""
+
+    model: str
+    score: float = Field(ge=0, le=1)
+    decision: Literal["APPROVE", "REVIEW", "DENY"]
+
+
+class ShadowScoreMessage(DecisionMessage):
+    """What the challenger would have decided. Nobody acts on it. Headers as a decision's; one that is read
+    again after a crash is told again, with the same source_partition and source_offset."""
+
+    champion: ChampionMessage | None = Field(description="null where the decision was not found in time")
+
+
 Sequence = Annotated[
     list[tuple[int, int]],
     Field(

@@ -34,9 +34,23 @@ LATE_DECISIONS = Counter(
 )
 WAITS = Counter("vigia_waits", "Times that a dependency was away and the worker waited", ["dependency"])
 
+SHADOW = Counter(
+    "vigia_shadow_records",
+    "Records of the feature log that the challenger's process took, by what became of them",
+    ["outcome"],
+)
+
 LAG = Gauge("vigia_lag_records", "Records behind the end of the log", ["topic", "partition"])
 HEALING = Gauge(
     "vigia_healing_left_records", "Records that are still to be read again; 0: the state is whole"
+)
+MODEL_INFO = Gauge("vigia_model_info", "1 for the model that decides", ["model"])
+MODEL_REFUSED = Counter(
+    "vigia_model_refused", "Models that were to serve and are broken or do not fit: what served goes on"
+)
+REGISTRY_ANSWERS = Gauge(
+    "vigia_model_registry_answers",
+    "1 while the registry says which model is to serve; 0: the last one goes on",
 )
 READY = Gauge("vigia_ready", "1 while events can be decided")
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from features.catalog import FEATURES_VERSION, vectors
 from features.state import ANSWERED, Answer, Entry, LogId, Numbers, Span, State, Status
 from features.transaction import FraudReport, Transaction
-from models.scorer import Scorer
 from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
 from stream.judge import Judge, Judgement, judged_before
@@ -30,7 +29,6 @@ from stream.messages import (
     encode_applied_report,
     encode_feature_log,
 )
-from stream.policy import Policy
 
 TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
 
@@ -109,6 +107,8 @@ class Answered(NamedTuple):
 
     batch: Decoded
     answer: Answer
+    judge: Judge
+    """Whose versions the state was told: it decides the batch, whichever serves by then."""
 
 
 @dataclass
@@ -129,12 +129,13 @@ class Assignment:
 
 
 class Pipeline:
-    """Joins the state, the model and the policy."""
+    """Joins the state and the judge."""
 
-    def __init__(self, state: State, scorer: Scorer, policy: Policy) -> None:
+    def __init__(self, state: State, judge: Judge) -> None:
         self.state = state
         self.assignments: dict[tuple[str, int], Assignment] = {}
-        self._judge = Judge(scorer, policy)
+        self.judge = judge
+        """Of the batches to be read; another may be put in its place between two steps."""
 
     async def process(self, batch: Sequence[Record]) -> Outcomes:
         """Decide every transaction of the batch. Raises Behind or StateAway; then call again, as it was."""
@@ -174,26 +175,29 @@ class Pipeline:
         spans = [
             Span(a.log, a.committed, a.position, stop) for a, stop in zip(assignments, stops, strict=True)
         ]
+        judge = self.judge
         with metrics.stage("state"):
-            answer = await self.state.apply(spans, entries, self._judge.versions)
+            answer = await self.state.apply(spans, entries, judge.versions)
         for assignment, stop in zip(assignments, stops, strict=True):
             assignment.position = stop
-        return Answered(batch, answer)
+        return Answered(batch, answer, judge)
 
     def decide(self, answered: Answered) -> Outcomes:
         """What is to be sent of a batch that the state answered."""
-        batch, answer = answered
+        batch, answer, judge = answered
         outcomes = Outcomes(dead_letters=list(batch.dead_letters))
         payments, rows = self._sort(batch, answer, outcomes)
         if payments:
-            self._decide(payments, answer.slots[rows], outcomes)
+            self._decide(judge, payments, answer.slots[rows], outcomes)
         return outcomes
 
     async def heal(self, spans: Sequence[Span], entries: Sequence[Entry]) -> None:
         """Apply again, into the state only. Raises Behind, StateAway."""
         await self.state.apply(spans, entries)
 
-    def _decide(self, payments: Sequence[Payment], slots: NDArray[np.float64], outcomes: Outcomes) -> None:
+    def _decide(
+        self, judge: Judge, payments: Sequence[Payment], slots: NDArray[np.float64], outcomes: Outcomes
+    ) -> None:
         events = [payment.event for payment in payments]
         with metrics.stage("vectors"):
             matrix = vectors(slots, events)
@@ -202,7 +206,7 @@ class Pipeline:
         # A STORED one's windows are the stored answer's, whatever was to decide it then (`Answer.versions`).
         # What those versions decided and delivered is in `decided`, read back when this worker took over,
         # and stands; what they did not deliver nobody saw, so this worker's versions may decide it.
-        judgements = self._judge.judge(events, matrix, replayed)
+        judgements = judge.judge(events, matrix, replayed)
         for payment, vector, judgement in zip(payments, matrix, judgements, strict=True):
             self._conclude(payment, vector, judgement, outcomes)
 

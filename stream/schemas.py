@@ -19,6 +19,7 @@ from stream.messages import (
     DecisionMessage,
     FeatureLogMessage,
     FraudReportMessage,
+    ShadowScoreMessage,
     TransactionMessage,
 )
 
@@ -49,6 +50,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "alert": AlertMessage,
     "feature-log": FeatureLogMessage,
     "dead-letter": DeadLetterHeaders,
+    "shadow-score": ShadowScoreMessage,
 }
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.errors import BadInput
+from models.model_cache import SCHEME, Address
 
 
 class Settings(BaseSettings):
@@ -31,7 +32,10 @@ class Settings(BaseSettings):
     )
     state_on_empty: Literal["rebuild", "fresh"] = "rebuild"
 
-    model: Path = Field(Path(".vigia/model"), description="the folder of a trained model")
+    model: Path = Field(
+        Path(".vigia/model"), description="the folder of a trained model, or registry:NAME@ALIAS"
+    )
+    model_cache: Path = Field(Path(".vigia/models"), description="where models of a registry are kept")
     group_id: str = Field("vigia", min_length=1, max_length=200)
     instance_id: str | None = Field(
         None, min_length=1, description="static membership: unique to each worker"
@@ -64,6 +68,16 @@ class Settings(BaseSettings):
         protocol = info.data.get("kafka_security_protocol", "")
         if not value and protocol.startswith("SASL"):
             raise ValueError(f"it should be set, for VIGIA_KAFKA_SECURITY_PROTOCOL is {protocol}")
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _is_an_address(cls, value: Path) -> Path:
+        if os.fspath(value).startswith(SCHEME):
+            try:
+                Address.parse(os.fspath(value))
+            except BadInput as error:
+                raise ValueError(str(error)) from None
         return value
 
     @field_validator("redis_url")

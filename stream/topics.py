@@ -21,6 +21,7 @@ TOPICS = {
     "alerts": _MIB,
     "dead-letters": 4 * _MIB,
     "feature-log": _MIB,
+    "shadow-scores": _MIB,
 }
 
 DEFAULT_PARTITIONS = 4

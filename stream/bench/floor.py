@@ -11,6 +11,7 @@ from features.redis_state import RedisState
 from features.state import LogId
 from models.scorer import Scorer
 from stream.health import Health
+from stream.judge import Judge
 from stream.kafka_log import KafkaLog, record
 from stream.outputs import Outputs
 from stream.pipeline import Assignment, Pipeline
@@ -29,7 +30,7 @@ class Floor:
     def __init__(self, settings: Settings) -> None:
         scorer = Scorer.load(settings.model)
         ids, _ = KafkaLog(settings).describe(INPUTS)
-        self._pipeline = Pipeline(RedisState(settings.redis_url), scorer, Policy(scorer.thresholds))
+        self._pipeline = Pipeline(RedisState(settings.redis_url), Judge(scorer, Policy(scorer.thresholds)))
         self._outputs = Outputs(settings, "floor", Health(), ids)
         self._settings, self._ids = settings, ids
         self._names = {settings.topic(name): name for name in INPUTS}

@@ -13,11 +13,13 @@ from stream.cli import (
     dead_letters,
     demo,
     features,
+    model_registry,
     models,
     publish,
     schemas,
     serve,
     services,
+    shadow,
     simulate,
     state,
     worker,
@@ -41,6 +43,8 @@ for module in (
     schemas,
     features,
     models,
+    model_registry,
+    shadow,
     bench,
 ):
     module.register(app)

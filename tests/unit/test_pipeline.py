@@ -24,6 +24,7 @@ from stream.fence import Fence
 from stream.fields import rfc3339
 from stream.healing import Healer
 from stream.health import Health
+from stream.judge import Judge
 from stream.messages import decode_transaction
 from stream.pipeline import Assignment, Decided, Outcomes, Pipeline, Record
 from stream.policy import APPROVE, OUTCOMES, REASONS, REPLAYED, Policy
@@ -78,7 +79,7 @@ def report(i: int, offset: int) -> Record:
 
 def pipeline(scorer: Any, state: MemoryState | None = None) -> Pipeline:
     """One that was just assigned its partitions, of which nothing is committed."""
-    made = Pipeline(state or MemoryState(), scorer, Policy(scorer.thresholds))
+    made = Pipeline(state or MemoryState(), Judge(scorer, Policy(scorer.thresholds)))
     made.assignments = {place: Assignment(log, 0, 0) for place, log in LOGS.items()}
     return made
 
@@ -250,9 +251,9 @@ def test_versions_may_change_between_delivery_and_commit(scorer: Scorer) -> None
     state, batch = MemoryState(), [payment(i) for i in range(10)]
     first = run(pipeline(scorer, state), batch).decided
     other = pipeline(Failing(scorer, -1.0, False), state)
-    other._judge.versions = "another model"
-    honest = other._judge._scorer.score
-    other._judge._scorer.score = lambda vectors: honest(vectors) * 0.5  # type: ignore[method-assign]
+    other.judge.versions = "another model"
+    honest = other.judge._scorer.score
+    other.judge._scorer.score = lambda vectors: honest(vectors) * 0.5  # type: ignore[method-assign]
     delivered(other, first[:6])
     again = run(other, batch).decided
     assert [d.decision for d in again[:6]] == [d.decision for d in first[:6]]

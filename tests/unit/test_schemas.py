@@ -14,6 +14,7 @@ from models.scorer import Scorer
 from stream import schemas
 from stream.cli import app
 from stream.dead_letter import CODES, DeadLetter, Rejected
+from stream.judge import Judge
 from stream.messages import SCHEMA_VERSION, decode_report, decode_transaction
 from stream.outputs import dead_headers
 from stream.pipeline import Assignment, Pipeline, Record
@@ -172,7 +173,7 @@ def test_a_report_validates_as_it_decodes() -> None:
 
 def test_what_the_pipeline_sends_validates(model_folder: Path) -> None:
     scorer = Scorer.load(model_folder)
-    pipeline = Pipeline(MemoryState(), scorer, Policy(scorer.thresholds))
+    pipeline = Pipeline(MemoryState(), Judge(scorer, Policy(scorer.thresholds)))
     pipeline.assignments = {("transactions", 0): Assignment(LogId("g", "transactions", "t", 0), 0, 0)}
     values = [orjson.dumps(EXAMPLE), orjson.dumps({**EXAMPLE, "event_id": "e-2", "amount": 1e6})]
     batch = [Record("transactions", 0, i, AT, b"a-1", value) for i, value in enumerate(values)]

@@ -1,0 +1,234 @@
+"""What a model must show before it serves: bounds from one file, each gate one function over its figures.
+
+A finding says what was measured and by what bound it was judged; a refusal names the gate and the figures.
+"""
+
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from features.errors import BadInput, VigiaError
+from models.scorer import Scorer
+
+PASSED, REFUSED, SKIPPED = "passed", "refused", "skipped"
+ROUNDS, RUNS = 5, 100
+
+_AGAIN = "evaluate the model and register it with that evaluation"
+
+Vectors = NDArray[np.float32]
+Interval = tuple[float, float]
+
+
+class GateRefused(VigiaError):
+    """The model does not pass; `findings` has them all, the message names those that refused."""
+
+    def __init__(self, model_id: str, findings: "list[Finding]") -> None:
+        refusals = "; ".join(f"{f.gate}: {f.told}" for f in findings if f.result == REFUSED)
+        super().__init__(f"{model_id} is not promoted: gate {refusals}")
+        self.findings = findings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one gate said."""
+
+    gate: str
+    result: str
+    told: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"gate": self.gate, "result": self.result, "told": self.told, **self.figures}
+
+
+class _Bounds(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChampionBounds(_Bounds):
+    metric: str
+    least_gain: float
+
+
+class GroupBounds(_Bounds):
+    least_frauds: int = Field(ge=1)
+    least_recall_share: float = Field(ge=0, le=1)
+    most_recall_lost: float = Field(ge=0, le=1)
+
+
+class CalibrationBounds(_Bounds):
+    slope: Interval
+    mean: Interval
+    top_factor: float = Field(ge=1)
+
+
+class ParityBounds(_Bounds):
+    least_vectors: int = Field(ge=1)
+    tolerance: float = Field(gt=0)
+    most_flips: int = Field(ge=0)
+
+
+class LatencyBounds(_Bounds):
+    batch: int = Field(ge=1)
+    p99_ms: float = Field(gt=0)
+
+
+class Gates(_Bounds):
+    """The file."""
+
+    champion: ChampionBounds
+    groups: GroupBounds
+    calibration: CalibrationBounds
+    parity: ParityBounds
+    latency: LatencyBounds
+
+
+def load_gates(path: Path | None = None) -> Gates:
+    """The gates of a file, or those that come with Vigia. Raises BadInput that names what is wrong."""
+    try:
+        text = path.read_text() if path else files("models").joinpath("gates.toml").read_text()
+        return Gates.model_validate(tomllib.loads(text))
+    except OSError as error:
+        raise BadInput(f"--gates: {path} cannot be read ({error.strerror})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"--gates: {path} is not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"--gates: {place} of {path}: {first['msg']}") from None
+
+
+def against_champion(evaluation: Mapping[str, Any], champion: str | None, bounds: ChampionBounds) -> Finding:
+    """Better than the champion beyond chance. `champion`: its model id; None passes, and says so."""
+    gate, name = "champion", bounds.metric
+    if champion is None:
+        return Finding(gate, SKIPPED, "there is no champion yet, so none to beat")
+    again = f"evaluate it against {champion} and register it with that evaluation"
+    if (other := evaluation.get("champion")) != champion:
+        return Finding(gate, REFUSED, f"it was compared with {other or 'no champion'}; {again}")
+    gain = evaluation["against_champion"].get(name)
+    if gain is None:
+        return Finding(gate, REFUSED, f"the evaluation compares no {name}; {again}")
+    figures = {"metric": name, **gain, "least_gain": bounds.least_gain}
+    told = f"{name} {gain['difference']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}] against {champion}"
+    if gain["low"] > bounds.least_gain:
+        return Finding(gate, PASSED, told, figures)
+    return Finding(gate, REFUSED, f"{told}; its low end must lie above {bounds.least_gain:g}", figures)
+
+
+def groups(evaluation: Mapping[str, Any], bounds: GroupBounds) -> Finding:
+    """No group of payments is served much worse than all of them, or than the champion served it."""
+    gate, found = "groups", evaluation.get("groups")
+    if not found:
+        return Finding(gate, REFUSED, f"the evaluation has no groups; {_AGAIN}")
+    large = [group for group in found if group["frauds"] >= bounds.least_frauds]
+    whole = float(evaluation["review"]["recall"])
+    figures = {"recall": whole, "judged": len(large), "of": len(found)}
+    if not large:
+        return Finding(gate, SKIPPED, f"no group has {bounds.least_frauds} frauds to judge by", figures)
+    wrong = [told for group in large if (told := _worse(group, whole, bounds))]
+    if wrong:
+        return Finding(gate, REFUSED, "; ".join(wrong), figures)
+    worst = min(large, key=lambda group: float(group["recall"]))
+    told = f"worst of {len(large)} is {_group(worst)}: recall {worst['recall']:.3f}, of all {whole:.3f}"
+    return Finding(gate, PASSED, told, figures)
+
+
+def _worse(group: Mapping[str, Any], whole: float, bounds: GroupBounds) -> str | None:
+    """Why a group is served too badly; None if it is not."""
+    recall, high, before = group["recall"], group["recall_high"], group.get("champion_recall")
+    told = f"{_group(group)}: recall {recall:.3f} (at most {high:.3f}, {group['frauds']} frauds)"
+    if high < (least := bounds.least_recall_share * whole):
+        return f"{told}, {least:.3f} is the least where all have {whole:.3f}"
+    if before is not None and high < before - bounds.most_recall_lost:
+        return f"{told}, the champion's {before:.3f} less {bounds.most_recall_lost:g} is the least"
+    return None
+
+
+def _group(group: Mapping[str, Any]) -> str:
+    return f"{group['group']} {group['value']}"
+
+
+def calibration(evaluation: Mapping[str, Any], bounds: CalibrationBounds) -> Finding:
+    """What it says is as likely as it says."""
+    gate, told = "calibration", evaluation.get("calibration")
+    if not told or told["slope"] is None:
+        return Finding(gate, REFUSED, f"the evaluation has no line of calibration; {_AGAIN}")
+    low, high = told["slope_interval"]
+    mean = told["mean_score"] / told["base_rate"]
+    slope = f"slope {told['slope']:.3f} [{low:.3f}, {high:.3f}]"
+    checks = {
+        f"{slope} lies outside {list(bounds.slope)}": high < bounds.slope[0] or low > bounds.slope[1],
+        f"mean score over share of fraud {mean:.3f} lies outside {list(bounds.mean)}": not (
+            bounds.mean[0] <= mean <= bounds.mean[1]
+        ),
+        f"log loss {told['log_loss']:.5f} is not below {told['base_log_loss']:.5f}, the base rate's": not (
+            told["log_loss"] < told["base_log_loss"]
+        ),
+        **{_top(top): _is_off(top, bounds.top_factor) for top in told["top"]},
+    }
+    wrong = [text for text, is_wrong in checks.items() if is_wrong]
+    names = ("slope", "slope_interval", "log_loss", "base_log_loss")
+    figures = {name: told[name] for name in names} | {"mean": mean}
+    return Finding(
+        gate, REFUSED if wrong else PASSED, "; ".join(wrong) or f"{slope}, mean {mean:.3f}", figures
+    )
+
+
+def _is_off(top: Mapping[str, Any], factor: float) -> bool:
+    return not top["low"] / factor <= top["expected"] <= top["high"] * factor
+
+
+def _top(top: Mapping[str, Any]) -> str:
+    return (
+        f"top {100 * top['share']:g} %: {top['expected']:.3f} expected, "
+        f"{top['observed']:.3f} [{top['low']:.3f}, {top['high']:.3f}] observed"
+    )
+
+
+def parity(trained: NDArray[np.float64], scorer: Scorer, vectors: Vectors, bounds: ParityBounds) -> Finding:
+    """The served model is the trained one. `trained`: the trees' logits (n,) of `vectors` (n, k)."""
+    served = scorer.logits(vectors)
+    distance = float(np.abs(trained - served).max(initial=0.0))
+    decided = [scorer.thresholds.outcome(scorer.calibration.probability(z)) for z in (trained, served)]
+    flips = int((decided[0] != decided[1]).sum())
+    figures = {"vectors": len(vectors), "largest_difference": distance, "flips": flips}
+    told = f"{distance:.2g} in logit and {flips} flipped decisions on {len(vectors):,} vectors"
+    if len(vectors) < bounds.least_vectors:
+        told = f"{len(vectors):,} vectors are too few; at least {bounds.least_vectors:,}"
+    elif distance <= bounds.tolerance and flips <= bounds.most_flips:
+        return Finding("parity", PASSED, told, figures)
+    else:
+        told += f"; at most {bounds.tolerance:g} and {bounds.most_flips}"
+    return Finding("parity", REFUSED, told, figures)
+
+
+def latency(scorer: Scorer, vectors: Vectors, bounds: LatencyBounds) -> Finding:
+    """Fast enough: p99 of runs on batches of `vectors` (n, k), n at least a batch.
+
+    The quietest of some rounds counts, for whatever else the machine does only ever adds to it.
+    """
+    starts = np.linspace(0, len(vectors) - bounds.batch, RUNS).astype(int)
+    rounds = [np.quantile([_run(scorer, vectors[at : at + bounds.batch]) for at in starts], 0.99)
+              for _ in range(ROUNDS)]  # fmt: skip
+    p99 = float(min(rounds)) * 1000
+    told = f"p99 {p99:.2f} ms for {bounds.batch} vectors"
+    figures = {"p99_ms": p99, "batch": bounds.batch, "bound_ms": bounds.p99_ms}
+    if p99 <= bounds.p99_ms:
+        return Finding("latency", PASSED, told, figures)
+    return Finding("latency", REFUSED, f"{told}; at most {bounds.p99_ms:g} ms", figures)
+
+
+def _run(scorer: Scorer, vectors: Vectors) -> float:
+    start = time.perf_counter()
+    scorer.logits(vectors)
+    return time.perf_counter() - start

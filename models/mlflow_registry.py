@@ -1,0 +1,299 @@
+"""The model registry, on MLflow: versions of a product, and the aliases that say which of them serves.
+
+A version is a model folder, byte for byte as it was registered, in the run that recorded it: parameters,
+metrics, evaluation, report, data and code it came from, and the same model in MLflow's own ONNX form with its
+signature. A version's tag `model_id` is the folder's; the same folder twice is one version. Which version
+serves is an alias: `champion`, `challenger`, and `previous`, the champion that a rollback goes back to.
+
+Runs and registry are in SQLite under `.vigia` unless MLFLOW_TRACKING_URI names a server; its credentials are
+MLflow's own variables. Everything goes through run artifacts and `create_model_version`, which servers of
+MLflow 2 have too. This is the one file that knows MLflow.
+"""
+
+import logging
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+
+from features.errors import BadInput, VigiaError
+from models.registry import ONNX_FILE, Manifest
+from models.run_facts import git_revision, numbers, parameters
+from models.scorer import Scorer
+
+# Before the import. A payment institution tells nobody what it trains, and a server that is away is away.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its own, of SQLAlchemy and of type hints
+    import mlflow.pyfunc  # noqa: F401  # else at the first model that is written
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import ModelSignature
+    from mlflow.onnx import save_model
+    from mlflow.types import Schema, TensorSpec
+import numpy as np
+import onnx
+from sqlalchemy.exc import SQLAlchemyError
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry would be a line
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+EVALUATION = "evaluation.json"
+
+_FOLDER = Path(".vigia")
+_FILES = "folder"
+"""The artifact that is the model folder, as it was registered."""
+
+
+class RegistryAway(VigiaError):
+    """The registry does not answer; the message says which and what to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One registered model."""
+
+    product: str
+    version: int
+    model_id: str
+    aliases: tuple[str, ...]
+    run_id: str
+    registered_at: int  # ms since 1970
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"aliases": list(self.aliases)}
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the SQLite file in `.vigia` of the working folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(_FOLDER / 'mlflow.db').absolute()}"
+
+
+class Registry:
+    """The versions of one product. Every method may raise RegistryAway."""
+
+    def __init__(self, product: str, uri: str | None = None) -> None:
+        """`uri` as MLFLOW_TRACKING_URI. Makes the SQLite file where there is none."""
+        self.product, self.uri = product, uri or tracking_uri()
+        self._artifacts: str | None = None
+        if self.uri.startswith("sqlite:///"):
+            folder = Path(self.uri.removeprefix("sqlite:///")).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            self._artifacts = (folder / "mlartifacts").absolute().as_uri()
+        with self._asking():
+            self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def register(
+        self, folder: Path, evaluation: Path | None = None, report: Path | None = None
+    ) -> tuple[Version, bool]:
+        """The version of this model folder, and whether it is new.
+
+        Of one that is known, the evaluation and the report are replaced where they are given. Raises
+        ModelRefused for a folder that can't be served, BadInput for an evaluation that is another model's.
+        """
+        manifest = Scorer.load(folder).manifest
+        if manifest.product != self.product:
+            raise BadInput(f"{folder} is a model of {manifest.product}, not of {self.product}")
+        measured = _evaluation(evaluation, manifest) if evaluation else None
+        if report is not None and not report.is_file():
+            raise BadInput(f"--report: {report} does not exist")
+        with self._asking():
+            known = self.find(manifest.model_id)
+            run_id = known.run_id if known else self._record(folder, manifest)
+            self._attach(run_id, measured, report)
+            if known:
+                return known, False
+            return self._create(run_id, manifest), True
+
+    def _record(self, folder: Path, manifest: Manifest) -> str:
+        """A finished run that holds all that the folder says of itself."""
+        tags = {
+            "mlflow.runName": manifest.model_id,
+            "model_id": manifest.model_id,
+            "features_version": manifest.features_version,
+            "data_sha256": str(getattr(manifest, "data_sha256", "")),
+            "mlflow.source.git.commit": git_revision(),
+            "warnings": "\n".join(getattr(manifest, "warnings", ())),
+        }
+        run_id = str(self._client.create_run(self._experiment(), tags=tags).info.run_id)
+        chosen = [Param(name, value) for name, value in parameters(manifest).items()]
+        self._client.log_batch(run_id, params=chosen)
+        self._measure(run_id, numbers(manifest.metrics, "out_of_time"))
+        self._client.log_artifacts(run_id, str(folder), _FILES)
+        with TemporaryDirectory() as draft:
+            save_model(
+                onnx.load(str(folder / ONNX_FILE)),
+                f"{draft}/model",
+                signature=_signature(len(manifest.feature_names)),
+                pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
+            )
+            self._client.log_artifacts(run_id, f"{draft}/model", "model")
+        return run_id
+
+    def _attach(self, run_id: str, evaluation: Mapping[str, Any] | None, report: Path | None) -> None:
+        if evaluation is not None:
+            self._client.log_text(run_id, orjson.dumps(dict(evaluation)).decode(), EVALUATION)
+            self._measure(run_id, numbers(evaluation))
+        if report is not None:
+            self._client.log_artifact(run_id, str(report))
+
+    def _measure(self, run_id: str, found: Mapping[str, float]) -> None:
+        now = int(time.time() * 1000)
+        self._client.log_batch(run_id, [Metric(name, number, now, 0) for name, number in found.items()])
+
+    def _create(self, run_id: str, manifest: Manifest) -> Version:
+        """Last of all, so that a version that is there is whole."""
+        run = self._client.get_run(run_id)
+        self._client.set_terminated(run_id)
+        if not self._exists():
+            self._client.create_registered_model(self.product)
+        made = self._client.create_model_version(
+            self.product,
+            source=f"{run.info.artifact_uri}/model",
+            run_id=run_id,
+            tags={"model_id": manifest.model_id, "features_version": manifest.features_version},
+        )
+        return self.get(int(made.version))
+
+    def versions(self) -> list[Version]:
+        """All, newest first."""
+        with self._asking():
+            if not self._exists():
+                return []
+            aliases = self._aliases()
+            found: list[Any] = []
+            page = self._client.search_model_versions(f"name='{self.product}'")
+            while True:
+                found += page
+                if not page.token:
+                    break
+                page = self._client.search_model_versions(f"name='{self.product}'", page_token=page.token)
+            made = [self._version(each, aliases) for each in found]
+            return sorted(made, key=lambda each: -each.version)
+
+    def get(self, number: int) -> Version:
+        """Raises BadInput when there is no such version."""
+        for each in self.versions():
+            if each.version == number:
+                return each
+        raise BadInput(f"{self.product} has no version {number}; see `vigia models list`")
+
+    def find(self, model_id: str) -> Version | None:
+        """The version of a model."""
+        return next((each for each in self.versions() if each.model_id == model_id), None)
+
+    def serving(self, alias: str) -> Version | None:
+        """The version that an alias names; cheap enough to be asked every second."""
+        with self._asking():
+            number = self._aliases().get(alias) if self._exists() else None
+            if number is None:
+                return None
+            found = self._client.get_model_version(self.product, str(number))
+            return self._version(found, {alias: number})
+
+    def set_alias(self, alias: str, version: Version) -> None:
+        """`alias` names this version from now on."""
+        with self._asking():
+            self._client.set_registered_model_alias(self.product, alias, str(version.version))
+
+    def drop_alias(self, alias: str) -> None:
+        """`alias` names nothing."""
+        with self._asking():
+            self._client.delete_registered_model_alias(self.product, alias)
+
+    def fetch(self, version: Version, into: Path) -> Path:
+        """The version's model folder, in the folder `into`, which exists. It is not looked at."""
+        with self._asking():
+            return Path(self._client.download_artifacts(version.run_id, _FILES, str(into)))
+
+    def evaluation(self, version: Version) -> dict[str, Any] | None:
+        """What `vigia models evaluate` said of it; None if it was registered without."""
+        with self._asking(), TemporaryDirectory() as folder:
+            if not any(f.path == EVALUATION for f in self._client.list_artifacts(version.run_id)):
+                return None
+            path = self._client.download_artifacts(version.run_id, EVALUATION, folder)
+            answer: dict[str, Any] = orjson.loads(Path(path).read_bytes())
+            return answer
+
+    def record(self, version: Version, tag: str, value: str) -> None:
+        """A tag of the version, for whoever looks at it in MLflow."""
+        with self._asking():
+            self._client.set_model_version_tag(self.product, str(version.version), tag, value)
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self.product)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(self.product, artifact_location=self._artifacts))
+
+    def _exists(self) -> bool:
+        try:
+            self._client.get_registered_model(self.product)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return True
+
+    def _aliases(self) -> dict[str, int]:
+        aliases = self._client.get_registered_model(self.product).aliases
+        return {alias: int(number) for alias, number in aliases.items()}
+
+    def _version(self, found: Any, aliases: Mapping[str, int]) -> Version:
+        number = int(found.version)
+        mine = tuple(sorted(alias for alias, named in aliases.items() if named == number))
+        model_id = found.tags.get("model_id", "")
+        return Version(self.product, number, model_id, mine, found.run_id, found.creation_timestamp)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RegistryAway(
+                f"the registry at {_shown(self.uri)} does not answer as it should ({_shown(first_line)}): "
+                "look at MLFLOW_TRACKING_URI and its server"
+            ) from error
+
+
+def _shown(text: str) -> str:
+    """Without the password that an address in it may carry."""
+    return re.sub(r"://[^/@\s]*@", "://", text)
+
+
+def _signature(n_features: int) -> ModelSignature:
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_features), "features")]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1), "logit")]),
+    )
+
+
+def _evaluation(path: Path, manifest: Manifest) -> dict[str, Any]:
+    try:
+        found = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"--evaluation: {path} cannot be read ({error.strerror})") from None
+    except orjson.JSONDecodeError:
+        raise BadInput(f"--evaluation: {path} is not the JSON of `vigia models evaluate --json`") from None
+    of = found.get("model") if isinstance(found, dict) else None
+    if of != manifest.model_id:
+        raise BadInput(f"--evaluation: {path} is of {of}, the folder is {manifest.model_id}: evaluate it")
+    return dict(found)

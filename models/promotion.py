@@ -1,0 +1,150 @@
+"""Which version serves: promote one that passes the gates, or go back to the champion before."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import catalog
+from features.errors import BadInput, VigiaError
+from models import gates, parity
+from models.dataset import open_features
+from models.gates import PASSED, REFUSED, Finding, GateRefused, Gates
+from models.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
+from models.registry import Model, ModelRefused, load
+from models.scorer import Scorer
+from models.trees import Ensemble
+
+Vectors = NDArray[np.float32]
+
+
+def register(
+    registry: Registry, folder: Path, evaluation: Path | None, report: Path | None, challenger: bool
+) -> dict[str, Any]:
+    """Put a model folder into the registry; a new version becomes the challenger if that is asked for."""
+    version, new = registry.register(folder, evaluation, report)
+    newest = registry.versions()[0]
+    if challenger and newest.version == version.version and not newest.aliases:
+        registry.set_alias(CHALLENGER, version)
+    return {"version": registry.get(version.version).as_dict(), "new": new}
+
+
+def named(registry: Registry, text: str) -> Version:
+    """The version of `3` or of `@challenger`. Raises BadInput."""
+    if text.startswith("@"):
+        found = registry.serving(text[1:])
+        if found is None:
+            raise BadInput(f"{registry.product} has no {text[1:]}; see `vigia models list`")
+        return found
+    if not text.isdecimal():
+        raise BadInput(f"{text!r} is no version: give a number, or @challenger")
+    return registry.get(int(text))
+
+
+def promote(registry: Registry, version: Version, bounds: Gates, features: Path) -> dict[str, Any]:
+    """Make `version` the champion if it passes every gate.
+
+    `features`: a file or folder of real vectors, for parity and latency. A version that is the champion
+    already stays it. Raises GateRefused, RegistryAway; then nothing has changed.
+    """
+    champion = registry.serving(CHAMPION)
+    if champion is not None and champion.version == version.version:
+        return {"champion": version.as_dict(), "previous": None, "changed": False, "gates": []}
+    findings = examine(registry, version, champion, bounds, features)
+    if any(finding.result == REFUSED for finding in findings):
+        raise GateRefused(version.model_id, findings)
+    _serve(registry, version, champion)
+    told = [finding.as_dict() for finding in findings]
+    return {
+        "champion": registry.get(version.version).as_dict(),
+        "previous": champion.model_id if champion else None,
+        "changed": True,
+        "gates": told,
+    }
+
+
+def examine(
+    registry: Registry, version: Version, champion: Version | None, bounds: Gates, features: Path
+) -> list[Finding]:
+    """Every gate's finding on a version as it lies in the registry."""
+    try:
+        model = _fetched(registry, version)
+        scorer, trees = Scorer(model), _trees(model)
+    except ModelRefused as refused:
+        return [Finding("integrity", REFUSED, str(refused))]
+    evaluation = registry.evaluation(version) or {}
+    vectors = newest_vectors(features, scorer, bounds.parity.least_vectors)
+    return [
+        Finding("integrity", PASSED, "the folder is whole and of these features"),
+        gates.against_champion(evaluation, champion.model_id if champion else None, bounds.champion),
+        gates.groups(evaluation, bounds.groups),
+        gates.calibration(evaluation, bounds.calibration),
+        gates.parity(parity.logits(trees, vectors), scorer, vectors, bounds.parity),
+        gates.latency(scorer, vectors, bounds.latency),
+    ]
+
+
+def _fetched(registry: Registry, version: Version) -> Model:
+    """The version's model. Raises ModelRefused."""
+    with TemporaryDirectory() as draft:
+        folder = registry.fetch(version, Path(draft))
+        try:
+            model = load(folder, catalog.NAMES, catalog.FEATURES_VERSION)
+        except ModelRefused as refused:
+            raise ModelRefused(str(refused).replace(f"{folder}", version.model_id)) from None
+    found = model.manifest.model_id
+    if found != version.model_id:
+        raise ModelRefused(f"version {version.version} is {version.model_id}, its folder {found}")
+    return model
+
+
+def _trees(model: Model) -> Ensemble:
+    try:
+        return Ensemble.from_bytes(model.trees)
+    except (ValueError, KeyError, OSError) as error:
+        raise ModelRefused(f"{model.manifest.model_id}: trees.npz is no ensemble ({error})") from None
+
+
+def newest_vectors(features: Path, scorer: Scorer, least: int) -> Vectors:
+    """At least so many of the last vectors of a features file; fewer only where it has no more.
+
+    Raises BadInput as `open_features` does.
+    """
+    names = scorer.manifest.feature_names
+    source = open_features(features, names, scorer.manifest.features_version)
+    pieces = [piece for fragment in source.get_fragments() for piece in fragment.split_by_row_group()]
+    chosen: list[Vectors] = []
+    while pieces and sum(map(len, chosen)) < least:
+        table = pieces.pop().to_table(columns=list(names))
+        chosen.append(np.column_stack([table.column(name).to_numpy() for name in names]).astype(np.float32))
+    if not chosen:
+        raise BadInput(f"--features: {features} holds no vectors")
+    return np.concatenate(chosen)
+
+
+def rollback(registry: Registry) -> dict[str, Any]:
+    """Make the previous champion the champion again; no gates, for it has served. Raises VigiaError."""
+    champion, previous = registry.serving(CHAMPION), registry.serving(PREVIOUS)
+    if previous is None or (champion and champion.version == previous.version):
+        raise VigiaError(
+            f"{registry.product} has no previous champion to go back to: promote a version "
+            "(`vigia models promote VERSION`)"
+        )
+    registry.set_alias(CHAMPION, previous)
+    registry.drop_alias(PREVIOUS)  # once: a second rollback would bring back what was rolled back
+    return {
+        "champion": registry.get(previous.version).as_dict(),
+        "rolled_back": champion.model_id if champion else None,
+    }
+
+
+def _serve(registry: Registry, version: Version, champion: Version | None) -> None:
+    """In an order that leaves a champion and a way back wherever it is interrupted."""
+    if champion is not None:
+        registry.set_alias(PREVIOUS, champion)
+    registry.set_alias(CHAMPION, version)
+    challenger = registry.serving(CHALLENGER)
+    if challenger is not None and challenger.version == version.version:
+        registry.drop_alias(CHALLENGER)

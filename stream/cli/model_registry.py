@@ -1,0 +1,177 @@
+"""`vigia models register|list|promote|rollback|watch`: options in, one answer out."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from features.errors import BadInput, VigiaError
+from models.extras import train_extra
+from models.model_cache import Address, Look, ModelCache
+from stream.cli import models
+from stream.cli.common import console, emit_json
+from stream.settings import load_settings
+
+if TYPE_CHECKING:
+    from models.mlflow_registry import Registry
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Product = Annotated[str, typer.Option("--product", help="Whose versions.")]
+File = typer.Option(metavar="FILE")
+
+
+def register(_: typer.Typer) -> None:
+    """Add the commands to the group `models`."""
+    models.app.command("register")(register_command)
+    models.app.command("list")(list_command)
+    models.app.command("promote")(promote_command)
+    models.app.command("rollback")(rollback_command)
+    models.app.command("watch")(watch_command)
+
+
+def register_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model folder of `vigia models train`.")],
+    evaluation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON of `vigia models evaluate`: the gates read it.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML of `vigia models report`, kept with it.")
+    ] = None,
+    challenger: Annotated[
+        bool, typer.Option("--challenger/--no-challenger", help="Have it scored in the shadow.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Put a model into the registry; the same folder again is the same version.
+
+    The registry is SQLite in .vigia, or the server of MLFLOW_TRACKING_URI. A new version becomes the
+    challenger; the champion is chosen by `vigia models promote`.
+    """
+    with train_extra():
+        from models.promotion import register
+        from models.registry import read_manifest
+    registry = _registry(read_manifest(folder).product)
+    with console.status("registering"):
+        answer = register(registry, folder, evaluation, report, challenger)
+    _tell(answer, as_json)
+
+
+def list_command(product: Product = "pix-fraud", as_json: Json = False) -> None:
+    """The versions in the registry, newest first, and which of them serve."""
+    versions = [version.as_dict() for version in _registry(product).versions()]
+    if as_json:
+        emit_json({"product": product, "versions": versions})
+        return
+    table = Table("version", "model", "aliases", "registered")
+    for each in versions:
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["registered_at"] / 1000))
+        table.add_row(str(each["version"]), each["model_id"], ", ".join(each["aliases"]), f"{when} UTC")
+    console.print(table if versions else f"{product} has no versions: `vigia models register DIR`")
+
+
+def promote_command(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A version's number, or @challenger.")],
+    features: Annotated[
+        Path, typer.Option(metavar="FILE", help="Real vectors (`vigia features build`), 100,000 or more.")
+    ],
+    gates: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Other bounds than models/gates.toml's.")
+    ] = None,
+    product: Product = "pix-fraud",
+    as_json: Json = False,
+) -> None:
+    """Make a version the champion if it passes every gate; workers serve it within seconds.
+
+    Exit 1 when a gate refuses, with its name and the figures; then nothing has changed.
+    """
+    with train_extra():
+        from models.gates import GateRefused, load_gates
+        from models.promotion import named, promote
+    bounds = load_gates(gates)
+    registry = _registry(product)
+    try:
+        with console.status("at the gates"):
+            answer = promote(registry, named(registry, version), bounds, features)
+    except GateRefused as refused:
+        if as_json:
+            emit_json({"changed": False, "gates": [finding.as_dict() for finding in refused.findings]})
+        raise
+    _tell(answer, as_json)
+
+
+def rollback_command(product: Product = "pix-fraud", as_json: Json = False) -> None:
+    """Make the champion before this one the champion again. One step, without gates: it has served."""
+    with train_extra():
+        from models.promotion import rollback
+    _tell(rollback(_registry(product)), as_json)
+
+
+def watch_command(
+    address: Annotated[str, typer.Argument(help="registry:NAME@ALIAS")],
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where models go; default VIGIA_MODEL_CACHE.")
+    ] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Bring the model that an alias names into the cache, and again whenever that changes, until it is ended.
+
+    `vigia worker` starts one by itself. Start it by hand where workers have no extra `train`: they need no
+    more than the cache. Of several on one cache, one watches and the others wait for it to end.
+    """
+    if with_parent:
+        Thread(target=_end_with_parent, daemon=True).start()
+    place = ModelCache(cache or load_settings().model_cache, Address.parse(address))
+    with place.watching():
+        try:
+            with train_extra():
+                from models.model_watch import Watcher
+            watcher = Watcher(_registry(place.address.name), place)
+            told = None
+            while True:
+                look = watcher.look()
+                if (now := (look.error, look.refused)) != told and any(now) and not with_parent:
+                    console.print(look.error or look.refused, highlight=False)
+                told = now
+                time.sleep(every)
+        except VigiaError as error:
+            place.tell(Look(time.time(), str(error)))
+            raise
+
+
+def _end_with_parent() -> None:
+    """A worker holds the other end of standard input, and writes nothing to it."""
+    while sys.stdin.buffer.read(1024):
+        pass
+    os._exit(0)
+
+
+def _registry(product: str) -> "Registry":
+    if product not in models.PRODUCTS:
+        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(models.PRODUCTS)}")
+    with train_extra():
+        from models.mlflow_registry import Registry
+    return Registry(product)
+
+
+def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
+    """The JSON object on standard output, or a few lines for people on standard error."""
+    if as_json:
+        emit_json(answer)
+        return
+    for finding in answer.get("gates", ()):
+        console.print(f"{finding['result']:8} {finding['gate']}: {finding['told']}", highlight=False)
+    for name, value in answer.items():
+        if isinstance(value, Mapping):
+            aliases = ", ".join(value["aliases"]) or "no alias"
+            console.print(
+                f"{name}: version {value['version']}, {value['model_id']} ({aliases})", highlight=False
+            )
+        elif name != "gates":
+            console.print(f"{name}: {value}", highlight=False)
