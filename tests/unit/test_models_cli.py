@@ -136,6 +136,53 @@ def test_evaluate_measures_later_days(files: Path, trained: Path) -> None:
     assert less["excluded_known"] > 0  # type: ignore[operator]
 
 
+def test_evaluate_compares_with_a_champion_on_the_same_rows(
+    files: Path, trained: Path, tmp_path: Path
+) -> None:
+    days = ("--train-from", "2026-03-01", "--train-to", "2026-03-03")
+    champion = answer("train", "pix-fraud", *inputs(files), *days, "--out", tmp_path / "c")["model"]
+    given = (*inputs(files), *TEST, "--replicates", "60", "--fold-days", "1")
+    found = answer("evaluate", trained, *given, "--against", tmp_path / "c")
+    back = answer("evaluate", tmp_path / "c", *given, "--against", trained)
+    alone = answer("evaluate", tmp_path / "c", *given)
+    assert found["champion"] == champion
+    gap = found["against_champion"]["average_precision"]  # type: ignore[index]
+    assert gap["low"] <= gap["difference"] <= gap["high"]
+    assert gap["difference"] == found["average_precision"] - alone["average_precision"]  # type: ignore[operator]
+    assert back["against_champion"]["average_precision"]["difference"] == -gap["difference"]  # type: ignore[index]
+    assert [fold["from"] for fold in found["folds"]] == ["2026-03-06", "2026-03-07", "2026-03-08"]  # type: ignore[attr-defined]
+    assert all("champion_recall" in group for group in found["groups"])  # type: ignore[attr-defined]
+    assert "against_champion" not in alone
+    assert found["intervals"]["roc_auc"]["low"] < found["roc_auc"]  # type: ignore[index,operator]
+
+
+def test_evaluate_leaves_out_what_is_not_mature(files: Path, trained: Path) -> None:
+    whole = answer("evaluate", trained, *inputs(files), *TEST, "--replicates", "0")
+    early = answer("evaluate", trained, *inputs(files), *TEST, "--replicates", "0", "--as-of", "2026-03-15")
+    assert (early["n"], early["excluded_immature"]) == (2 * A_DAY, A_DAY)
+    assert whole["excluded_immature"] == 0
+    assert "intervals" not in whole
+    never = error("evaluate", trained, *inputs(files), *TEST, "--as-of", "2026-03-10")
+    assert "no label from 2026-03-06 to 2026-03-08 has had 8 days" in str(never)
+
+
+def test_evaluate_warns_of_days_that_were_trained_on(files: Path, trained: Path) -> None:
+    inside = ("--from", "2026-03-05", "--to", "2026-03-08")
+    told = [
+        answer("evaluate", trained, *inputs(files), *span, "--replicates", "0") for span in (inside, TEST)
+    ]
+    flattered = [any("trained on" in text for text in found["warnings"]) for found in told]  # type: ignore[attr-defined]
+    assert flattered == [True, False]
+    young = [any("may still be missing" in text for text in found["warnings"]) for found in told]  # type: ignore[attr-defined]
+    assert young == [False, False]  # the newest report is of the last day + 6
+
+
+def test_an_alert_rate_is_a_share(files: Path, trained: Path) -> None:
+    assert "--alert-rate: 1.5" in str(
+        error("evaluate", trained, *inputs(files), *TEST, "--alert-rate", "1.5")
+    )
+
+
 def test_score_writes_the_scores_of_the_served_model(files: Path, trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.parquet"
     answer("score", trained, *inputs(files)[:2], *TEST, "--out", out)
