@@ -9,7 +9,7 @@ from rich.table import Table
 
 from features.errors import BadInput
 from models.extras import train_extra
-from stream.cli.common import console, emit_json, parse_day
+from stream.cli.common import console, emit_json, parse_day, progress
 from stream.cli.model_options import Features, First, Folder, Json, Last, Reports, days
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ Replicates = Annotated[int, typer.Option(min=0, help="Draws of the bootstrap by 
 def register(models: typer.Typer) -> None:
     """Add `evaluate` and `report` to the group `models`."""
     models.command()(evaluate)
+    models.command()(report)
 
 
 def evaluate(
@@ -81,6 +82,53 @@ def evaluate(
         emit_json(found)
     else:
         _tell(found)
+
+
+def report(
+    folder: Folder,
+    features: Features,
+    reports: Reports,
+    first: First,
+    last: Last,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="HTML file to write; the same as JSON is put beside it.")
+    ],
+    exclude_known: ExcludeKnown = False,
+    against: Against = None,
+    as_of: AsOf = None,
+    fold_days: FoldDays = 7,
+    alert_rate: AlertRate = 0.001,
+    replicates: Replicates = 1_000,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML file with every figure and plot of a model, and the same as JSON."""
+    with train_extra():
+        from models.report import STEPS
+        from models.report import report as make
+        from models.report_file import check_target, write
+    from models.scorer import Scorer
+
+    question = _question(
+        features, reports, first, last, exclude_known, False, as_of, fold_days, alert_rate, replicates
+    )
+    check_target(out)
+    scorer, champion = Scorer.load(folder), Scorer.load(against) if against else None
+    with progress("steps") as bar:
+        task = bar.add_task("reading", total=STEPS)
+        found = make(scorer, question, champion, lambda done: bar.update(task, description=done, advance=1))
+    done = {"model": scorer.model_id, "verdict": found["verdict"], **write(out, found)}
+    if as_json:
+        emit_json(done)
+    else:
+        _say(found, done)
+
+
+def _say(found: Mapping[str, Any], done: Mapping[str, Any]) -> None:
+    """What the report's first screen says, on standard error."""
+    console.print(found["verdict"]["title"], style="bold")
+    for sentence in (*found["verdict"]["sentences"], *(f"warning: {x}" for x in found["warnings"])):
+        console.print(sentence, soft_wrap=True, highlight=False)
+    console.print(f"{done['html']} ({done['html_bytes'] / 1e6:.2f} MB), {done['json']}", soft_wrap=True)
 
 
 def _question(
