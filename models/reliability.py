@@ -36,8 +36,9 @@ def reliability(found: Scored) -> dict[str, Any]:
     """Calibration of `found` (n > 0).
 
     `log_loss` against `base_log_loss`, what the rows' own share of fraud would have scored everywhere; Cox's
-    `slope` and `intercept` in logit (1 and 0 are right; None where they do not exist), with intervals; `top`:
-    of the highest scores, the `expected` and the `observed` share of fraud with its interval; `warnings`.
+    `slope` and `intercept` in logit (1 and 0 are right; None where they do not exist), with intervals;
+    `in_the_large`: what is to be added to every logit for the mean score to be right; `top`: of the highest
+    scores, the `expected` and the `observed` share of fraud with its interval; `warnings`.
     """
     y, weight = found.y, found.weight
     base = float(np.average(y, weights=weight))
@@ -51,6 +52,7 @@ def reliability(found: Scored) -> dict[str, Any]:
         "slope_interval": line and _around(line.slope, line.slope_error),
         "intercept": line and line.intercept,
         "intercept_interval": line and _around(line.intercept, line.intercept_error),
+        "in_the_large": in_the_large(y, found.score, weight),
         "top": [top(found, share) for share in TOP_SHARES],
     }
     return {**answer, "warnings": _warnings(answer, int(y.sum()))}
@@ -76,6 +78,19 @@ def fit_line(y: NDArray[np.bool_], score: Floats, weight: Floats) -> Line | None
             errors = np.sqrt(np.diag(np.linalg.inv(hessian)))
             return Line(float(at[0]), float(at[1]), float(errors[0]), float(errors[1]))
     return None
+
+
+def in_the_large(y: NDArray[np.bool_], score: Floats, weight: Floats) -> float | None:
+    """The shift of all logits that makes the mean score the share of fraud; None with one class only."""
+    if y.all() or not y.any():
+        return None
+    logit, frauds = np.log(score) - np.log1p(-score), float(weight[y].sum())
+    low, high = -50.0, 50.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        told = float((weight * sigmoid(logit + middle)).sum())
+        low, high = (middle, high) if told < frauds else (low, middle)
+    return (low + high) / 2
 
 
 def top(found: Scored, share: float) -> dict[str, Any]:

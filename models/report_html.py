@@ -7,7 +7,7 @@ from typing import Any
 from models.metrics import HEADLINES
 from models.report_plots import plots
 from models.report_style import CSS
-from models.report_words import reais, signed_reais
+from models.report_words import reais, signed, signed_reais
 
 Found = Mapping[str, Any]
 
@@ -95,7 +95,7 @@ def _champion(found: Found, drawn: Mapping[str, str]) -> str:
             _figure(name, gap["champion"]),
             f'<span class="{_tone(name, gap)}">{_signed(name, gap["difference"])}</span>',
             f"{_signed(name, gap['low'])} to {_signed(name, gap['high'])}",
-            f"{100 * gap['share_above']:.0f} %",
+            "–" if gap["low"] == gap["high"] else f"{100 * gap['share_above']:.0f} %",
         ]
         for name, gap in found["against_champion"].items()
     ]
@@ -168,7 +168,7 @@ def _calibration(found: Found, drawn: Mapping[str, str]) -> str:
     told = found["calibration"]
     rows = [
         [f"top {100 * x['share']:g} %", f"{x['n']:,}", _percent(x["expected"]), _percent(x["observed"]),
-         f"{_percent(x['low'])} to {_percent(x['high'])}", "off" if x["off"] else "within chance"]
+         _shares(x["low"], x["high"]), "off" if x["off"] else "within chance"]
         for x in told["top"]
     ]  # fmt: skip
     lines = [
@@ -177,8 +177,9 @@ def _calibration(found: Found, drawn: Mapping[str, str]) -> str:
         ("slope in logit", f"{_plain(told['slope'])} ({_interval(told['slope_interval'])}); 1 is right, "
          "below 1 the scores are too bold"),
         ("intercept in logit", f"{_plain(told['intercept'])} ({_interval(told['intercept_interval'])}); "
-         "0 is right, below 0 they are too high"),
-        ("mean score", f"{_percent(told['mean_score'])} told, {_percent(told['base_rate'])} observed"),
+         "0 is right; it is the line's height at a score of 0.5"),
+        ("mean score", f"{_percent(told['mean_score'], 2)} told, {_percent(told['base_rate'], 2)} observed: "
+         f"{signed(told['in_the_large'] or 0.0, 2)} in every logit would mend it"),
     ]  # fmt: skip
     return _section(
         "calibration", "Calibration",
@@ -199,9 +200,7 @@ def _served(found: Found, drawn: Mapping[str, str]) -> str:
             "honest stopped", *(["champion stops"] if champion else [])]  # fmt: skip
     rows, classes = [], []
     for x in found["groups"]:
-        interval = (
-            "–" if x["recall"] is None else f"{_percent(x['recall_low'])} to {_percent(x['recall_high'])}"
-        )
+        interval = _shares(x["recall_low"], x["recall_high"])
         rows.append([
             escape(x["group"]), escape(x["value"]), f"{x['n']:,}", f"{x['frauds']:,}",
             _plain(x["average_precision"]), _percent(x["recall"]), interval, _percent(x["honest_stopped"], 2),
@@ -320,7 +319,7 @@ def _figure(name: str, value: float | None) -> str:
 def _signed(name: str, value: float) -> str:
     if name == "money_saved":
         return signed_reais(value)
-    return f"{value:+,.0f}" if name == "customers_disturbed" else f"{value:+.3f}"
+    return signed(value, 0 if name == "customers_disturbed" else 3)
 
 
 def _tone(name: str, gap: Mapping[str, float]) -> str:
@@ -334,9 +333,13 @@ def _percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
+def _shares(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
 def _plain(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
 def _interval(bounds: Sequence[float] | None) -> str:
-    return "–" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+    return "–" if bounds is None else f"{_plain(bounds[0])} to {_plain(bounds[1])}"

@@ -115,7 +115,7 @@ def _reliability(axes: Axes, found: Found) -> None:
     lowest = min(part["expected"] for parts in found["reliability"].values() for part in parts)
     axes.set(xscale="log", yscale="log", xlim=(lowest / 2, 1.3), ylim=(lowest / 2, 1.3))
     axes.set(xlabel="told: mean score of the bin", ylabel="observed: share of fraud, 90 % interval")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
 
 
 def _distributions(axes: Axes, found: Found) -> None:

@@ -42,8 +42,9 @@ figcaption { color: var(--soft); font-size: 13px; margin-top: 2px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums;
   margin: 8px 0; }
-th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
-th { color: var(--soft); font-weight: 600; border-bottom-color: #c9d0d6; white-space: nowrap; }
+td { white-space: nowrap; }
+th, td { padding: 5px 8px; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+th { color: var(--soft); font-weight: 600; border-bottom-color: #c9d0d6; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
 tr.warn td { background: #fdf6e7; }
 tr.small td { color: var(--soft); }

@@ -35,14 +35,15 @@ def _compared(found: Mapping[str, Any], gap: Mapping[str, float] | None) -> list
         return []
     said = [
         f"Average precision is {found[METRIC]:.3f} against {gap['champion']:.3f} of {found['champion']}: "
-        f"{gap['difference']:+.3f}, with a 90 % interval of {gap['low']:+.3f} to {gap['high']:+.3f}."
+        f"{signed(gap['difference'])}, with a 90 % interval of {signed(gap['low'])} to {signed(gap['high'])}."
     ]
     if gap["low"] <= 0 <= gap["high"]:
         said.append("The interval holds zero: on other customers of the same kind the order could turn.")
     money = found["against_champion"].get("money_saved")
     if money is not None:
+        more = "more" if money["difference"] >= 0 else "less"
         said.append(
-            f"On these days it saves {signed_reais(money['difference'])} against the champion "
+            f"On these days it saves {reais(abs(money['difference']))} {more} than the champion "
             f"({signed_reais(money['low'])} to {signed_reais(money['high'])})."
         )
     return said
@@ -64,6 +65,12 @@ def _does(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign; 0 has none."""
+    text = f"{value:+,.{digits}f}"
+    return text[1:] if not float(text.replace(",", "")) else text.replace("-", "−")
+
+
 def reais(value: float) -> str:
     """BRL without centavos."""
     return f"−R$ {-value:,.0f}" if value <= -0.5 else f"R$ {abs(value):,.0f}"
@@ -71,4 +78,4 @@ def reais(value: float) -> str:
 
 def signed_reais(value: float) -> str:
     """The same with its sign, for differences."""
-    return f"+{reais(value)}" if value >= 0.5 else reais(value)
+    return f"+{reais(value)}" if value > 0.5 else reais(value)

@@ -54,6 +54,15 @@ def test_the_line_is_the_one_of_least_log_loss() -> None:
         assert loss(line.intercept, line.slope + step) > best
 
 
+def test_a_shift_of_all_scores_is_found_in_the_large() -> None:
+    found = drawn(60_000)
+    logit = np.log(found.score) - np.log1p(-found.score)
+    shifted = reliability(found.by(1 / (1 + np.exp(-(logit - 0.7)))))
+    assert shifted["in_the_large"] == pytest.approx(0.7, abs=0.06)
+    assert shifted["slope"] == pytest.approx(1.0, abs=0.05)
+    assert reliability(found)["in_the_large"] == pytest.approx(0.0, abs=0.06)
+
+
 def test_no_line_where_there_is_none() -> None:
     score = np.linspace(0.1, 0.9, 20)
     assert fit_line(score > 0.5, score, np.ones(20)) is None  # parted without error

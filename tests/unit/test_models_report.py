@@ -7,7 +7,7 @@ from models import curves
 from models.costs import Thresholds
 from models.drift import psi
 from models.importance import importance
-from models.report_words import reais, signed_reais, verdict
+from models.report_words import reais, signed, signed_reais, verdict
 from models.scored import Scored
 
 
@@ -34,7 +34,7 @@ def content(gap: tuple[float, float, float] | None) -> dict[str, object]:
     ("gap", "kind", "words"),
     [
         ((0.05, 0.01, 0.09), "better", "+0.050, with a 90 % interval of +0.010 to +0.090"),
-        ((-0.05, -0.09, -0.01), "worse", "-0.050"),
+        ((-0.05, -0.09, -0.01), "worse", "−0.050"),
         ((0.02, -0.01, 0.05), "unclear", "The interval holds zero"),
         ((0.02, 0.0, 0.05), "unclear", "The interval holds zero"),
         (None, "alone", "holds or denies 70 %"),
@@ -46,12 +46,13 @@ def test_the_verdict_is_what_the_interval_allows(
     said = verdict(content(gap))
     assert said["kind"] == kind
     assert words in " ".join(said["sentences"])
-    assert ("against the champion" in " ".join(said["sentences"])) == (gap is not None)
+    assert ("than the champion" in " ".join(said["sentences"])) == (gap is not None)
 
 
 def test_money_has_its_sign() -> None:
     assert [reais(value) for value in (1_234.4, -1_234.4, -0.2)] == ["R$ 1,234", "−R$ 1,234", "R$ 0"]
-    assert [signed_reais(value) for value in (12.0, -12.0)] == ["+R$ 12", "−R$ 12"]
+    assert [signed_reais(value) for value in (12.0, -12.0, 0.1)] == ["+R$ 12", "−R$ 12", "R$ 0"]
+    assert [signed(value) for value in (0.0014, -0.0014, -0.0001)] == ["+0.001", "−0.001", "0.000"]
 
 
 def test_psi_is_zero_for_equals_and_grows_as_values_move() -> None:
