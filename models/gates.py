@@ -24,6 +24,7 @@ ROUNDS, RUNS = 5, 100
 _AGAIN = "evaluate the model and register it with that evaluation"
 
 Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 
@@ -195,11 +196,16 @@ def _top(top: Mapping[str, Any]) -> str:
     )
 
 
-def parity(trained: NDArray[np.float64], scorer: Scorer, vectors: Vectors, bounds: ParityBounds) -> Finding:
-    """The served model is the trained one. `trained`: the trees' logits (n,) of `vectors` (n, k)."""
+def parity(
+    trained: Floats, scorer: Scorer, vectors: Vectors, amount: Floats, bounds: ParityBounds
+) -> Finding:
+    """The served model is the trained one. `trained`: the trees' logits (n,) of `vectors` (n, k), whose payments
+    are of `amount` (n,) BRL."""
     served = scorer.logits(vectors)
     distance = float(np.abs(trained - served).max(initial=0.0))
-    decided = [scorer.thresholds.outcome(scorer.calibration.probability(z)) for z in (trained, served)]
+    decided = [
+        scorer.thresholds.outcome(scorer.calibration.probability(z), amount) for z in (trained, served)
+    ]
     flips = int((decided[0] != decided[1]).sum())
     figures = {"vectors": len(vectors), "largest_difference": distance, "flips": flips}
     told = f"{distance:.2g} in logit and {flips} flipped decisions on {len(vectors):,} vectors"

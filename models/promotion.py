@@ -5,6 +5,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import catalog
@@ -75,13 +77,13 @@ def examine(
     except ModelRefused as refused:
         return [Finding("integrity", REFUSED, str(refused))]
     evaluation = registry.evaluation(version) or {}
-    vectors = newest_vectors(features, scorer, bounds.parity.least_vectors)
+    vectors, amount = newest_rows(features, scorer, bounds.parity.least_vectors)
     return [
         Finding("integrity", PASSED, "the folder is whole and of these features"),
         gates.against_champion(evaluation, champion.model_id if champion else None, bounds.champion),
         gates.groups(evaluation, bounds.groups),
         gates.calibration(evaluation, bounds.calibration),
-        gates.parity(parity.logits(trees, vectors), scorer, vectors, bounds.parity),
+        gates.parity(parity.logits(trees, vectors), scorer, vectors, amount, bounds.parity),
         gates.latency(scorer, vectors, bounds.latency),
     ]
 
@@ -107,8 +109,8 @@ def _trees(model: Model) -> Ensemble:
         raise ModelRefused(f"{model.manifest.model_id}: trees.npz is no ensemble ({error})") from None
 
 
-def newest_vectors(features: Path, scorer: Scorer, least: int) -> Vectors:
-    """At least so many of the last vectors of a features file; fewer only where it has no more.
+def newest_rows(features: Path, scorer: Scorer, least: int) -> tuple[Vectors, NDArray[np.float64]]:
+    """Vectors (n, k) and amounts (n,) in BRL of at least so many of the last rows; fewer where there are no more.
 
     Raises BadInput as `open_features` does.
     """
@@ -116,12 +118,14 @@ def newest_vectors(features: Path, scorer: Scorer, least: int) -> Vectors:
     source = open_features(features, names, scorer.manifest.features_version)
     pieces = [piece for fragment in source.get_fragments() for piece in fragment.split_by_row_group()]
     chosen: list[Vectors] = []
+    amounts: list[NDArray[np.float64]] = []
     while pieces and sum(map(len, chosen)) < least:
-        table = pieces.pop().to_table(columns=list(names))
+        table = pieces.pop().to_table(columns=["amount", *names])
+        amounts.append(pc.cast(table.column("amount"), pa.float64()).to_numpy())
         chosen.append(np.column_stack([table.column(name).to_numpy() for name in names]).astype(np.float32))
     if not chosen:
         raise BadInput(f"--features: {features} holds no vectors")
-    return np.concatenate(chosen)
+    return np.concatenate(chosen), np.concatenate(amounts)
 
 
 def rollback(registry: Registry) -> dict[str, Any]:

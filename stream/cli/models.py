@@ -1,4 +1,4 @@
-"""`vigia models train|search|compare|evaluate|score`: options in, one answer out; the work is elsewhere."""
+"""`vigia models train|search|compare|score`: options in, one answer out; the work is elsewhere."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +14,9 @@ from features import catalog
 from features.errors import BadInput
 from models.costs import read_costs
 from models.extras import train_extra
+from stream.cli import model_evaluation
 from stream.cli.common import console, emit_json, parse_day, progress
+from stream.cli.model_options import Features, First, Folder, Json, Last, Reports, answer, days
 
 if TYPE_CHECKING:
     from models.dataset import Rows, Span
@@ -27,11 +29,6 @@ LATENCY_MS = 10.0
 
 app = typer.Typer(help="Train, measure and apply models.", no_args_is_help=True)
 
-Features = Annotated[Path, typer.Option("--features", help="Parquet file of `vigia features build`.")]
-Reports = Annotated[Path, typer.Option("--reports", help="Parquet file of fraud reports.")]
-First = Annotated[str, typer.Option("--from", metavar="DAY", help="First day (UTC).")]
-Last = Annotated[str, typer.Option("--to", metavar="DAY", help="Last day (UTC), included.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Product = Annotated[str, typer.Argument(help="Which model: pix-fraud.")]
 TrainFrom = Annotated[str, typer.Option(metavar="DAY", help="First day (UTC).")]
 TrainTo = Annotated[str, typer.Option(metavar="DAY", help="Last day (UTC), included.")]
@@ -40,11 +37,11 @@ AsOf = Annotated[
     typer.Option(metavar="DAY", help="Labels: reports before this day. Default: train-to + 8 days."),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same seed and input, same answer.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Model folder of `vigia models train`.")]
 
 
 def register(parent: typer.Typer) -> None:
     """Add the group `models` to the command line."""
+    model_evaluation.register(app)
     parent.add_typer(app, name="models")
 
 
@@ -87,10 +84,10 @@ def train(
     manifest = model.manifest
     for warning in manifest.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
-    answer = {"model": manifest.model_id, "out": str(out), "n": manifest.n, "frauds": manifest.n_frauds}
+    done = {"model": manifest.model_id, "out": str(out), "n": manifest.n, "frauds": manifest.n_frauds}
     more = {"warnings": list(manifest.warnings), "thresholds": asdict(manifest.thresholds)}
-    _answer(
-        {**answer, "trees": manifest.params["n_trees"], **more, "out_of_time": dict(manifest.metrics)},
+    answer(
+        {**done, "trees": manifest.params["n_trees"], **more, "out_of_time": dict(manifest.metrics)},
         as_json,
     )
 
@@ -122,12 +119,12 @@ def search(
     rows, y = _labelled(features, reports, span, known)
     with progress("trials") as bar:
         task = bar.add_task(f"{candidate} on {len(rows):,} payments, {int(y.sum()):,} frauds", total=trials)
-        answer = run(
+        found = run(
             candidate_recipe(candidate, int(y.sum())), rows, y, seed, Bounds(trials, minutes), study,
             lambda done, best: bar.update(task, completed=done, description=f"best {best:.4f}"),
         )  # fmt: skip
-    out.write_bytes(orjson.dumps(answer, option=orjson.OPT_INDENT_2))
-    _answer({**answer, "out": str(out)}, as_json)
+    out.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    answer({**found, "out": str(out)}, as_json)
 
 
 @app.command()
@@ -153,19 +150,19 @@ def compare(
     recipes = contenders(int(y.sum()), len(y))
     with progress("contenders") as bar:
         task = bar.add_task("comparing", total=len(recipes))
-        answer = run(
+        found = run(
             rows, y, seed, latency_ms, recipes, lambda name: bar.update(task, advance=1, description=name)
         )
     if as_json:
-        return emit_json(answer)
-    console.print(_contenders(answer))
+        return emit_json(found)
+    console.print(_contenders(found))
     return None
 
 
-def _contenders(answer: Mapping[str, Any]) -> Table:
-    columns = [name for name in answer["contenders"][0] if name != "name"]
-    table = Table("contender", *columns, title=f"champion: {answer['champion']}")
-    for one in answer["contenders"]:
+def _contenders(found: Mapping[str, Any]) -> Table:
+    columns = [name for name in found["contenders"][0] if name != "name"]
+    table = Table("contender", *columns, title=f"champion: {found['champion']}")
+    for one in found["contenders"]:
         cells = (one[name] for name in columns)
         shown = (f"{c:.4g}" if isinstance(c, float) else "-" if c is None else str(c) for c in cells)
         table.add_row(one["name"], *shown)
@@ -176,13 +173,13 @@ def _training_span(product: str, first: str, last: str, as_of: str | None) -> tu
     """The training days, and the day before which reports count. Raises BadInput."""
     if product not in PRODUCTS:
         raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
-    days = _days(first, last, "--train-from", "--train-to")
-    known = parse_day(as_of, "--as-of") if as_of else days[1] + REPORT_DELAY
-    if known <= days[1]:
-        raise BadInput(f"--as-of: {known} is not after --train-to {days[1]}; labels come after the payments")
+    start, end = days(first, last, "--train-from", "--train-to")
+    known = parse_day(as_of, "--as-of") if as_of else end + REPORT_DELAY
+    if known <= end:
+        raise BadInput(f"--as-of: {known} is not after --train-to {end}; labels come after the payments")
     with train_extra():
         from models.dataset import Span
-    return Span(*days), known
+    return Span(start, end), known
 
 
 def _labelled(features: Path, reports: Path, span: "Span", as_of: date) -> tuple["Rows", "Labels"]:
@@ -199,35 +196,6 @@ def _labelled(features: Path, reports: Path, span: "Span", as_of: date) -> tuple
 
 
 @app.command()
-def evaluate(
-    folder: Folder,
-    features: Features,
-    reports: Reports,
-    first: First,
-    last: Last,
-    exclude_known: Annotated[
-        bool, typer.Option("--exclude-known", help="Leave out payers known as defrauded on the day.")
-    ] = False,
-    against_simple: Annotated[
-        bool, typer.Option("--against-simple", help="Also measure a depth-3 tree on the three best features.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Measure a model on later days, by all reports of the file."""
-    days = _days(first, last, "--from", "--to")
-    with train_extra():
-        from models.dataset import Span
-        from models.evaluate import Question
-        from models.evaluate import evaluate as measure
-    from models.scorer import Scorer
-
-    question = Question(features, reports, Span(*days), exclude_known, against_simple)
-    with console.status("measuring"):
-        answer = measure(Scorer.load(folder), question)
-    _answer(answer, as_json)
-
-
-@app.command()
 def score(
     folder: Folder,
     features: Features,
@@ -237,7 +205,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score days of a features file."""
-    days = _days(first, last, "--from", "--to")
+    span = days(first, last, "--from", "--to")
     with train_extra():
         from models.dataset import Span, read_rows
         from models.evaluate import score_rows
@@ -246,31 +214,6 @@ def score(
 
     scorer = Scorer.load(folder)
     with console.status("scoring"):
-        rows = read_rows(features, Span(*days), catalog.NAMES, catalog.FEATURES_VERSION)
+        rows = read_rows(features, Span(*span), catalog.NAMES, catalog.FEATURES_VERSION)
         write_scores(out, rows, score_rows(scorer, rows), scorer.model_id)
-    _answer({"model": scorer.model_id, "n": len(rows), "out": str(out)}, as_json)
-
-
-def _days(first: str, last: str, first_option: str, last_option: str) -> tuple[date, date]:
-    span = parse_day(first, first_option), parse_day(last, last_option)
-    if span[1] < span[0]:
-        raise BadInput(f"{last_option}: {last} is before {first_option} {first}")
-    return span
-
-
-def _answer(answer: Mapping[str, Any], as_json: bool) -> None:
-    """The JSON object on standard output, or a table for people on standard error."""
-    if as_json:
-        emit_json(answer)
-        return
-    table = Table(show_header=False)
-    for name, value in _flat(answer, ""):
-        table.add_row(name, f"{value:,.6g}" if isinstance(value, float) else str(value))
-    console.print(table)
-
-
-def _flat(answer: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for name, value in answer.items():
-        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
-    return rows
+    answer({"model": scorer.model_id, "n": len(rows), "out": str(out)}, as_json)

@@ -151,7 +151,7 @@ def test_scores_that_do_not_mean_what_they_say_stop_it(
 
 def test_the_served_model_is_the_trained_one(scorer: Scorer, trees: Ensemble, bounds: Gates) -> None:
     rows = vectors(100_000)
-    found = gates.parity(parity.logits(trees, rows), scorer, rows, bounds.parity)
+    found = gates.parity(parity.logits(trees, rows), scorer, rows, np.full(len(rows), 150.0), bounds.parity)
     assert found.result == PASSED, found.told
     assert found.figures["largest_difference"] < 1e-4
     assert (found.figures["vectors"], found.figures["flips"]) == (100_000, 0)
@@ -160,7 +160,9 @@ def test_the_served_model_is_the_trained_one(scorer: Scorer, trees: Ensemble, bo
 def test_another_order_of_the_features_is_not_it(scorer: Scorer, trees: Ensemble, bounds: Gates) -> None:
     rows = vectors(2_000)
     enough = bounds.parity.model_copy(update={"least_vectors": len(rows)})
-    found = gates.parity(parity.logits(trees, rows[:, ::-1].copy()), scorer, rows, enough)
+    found = gates.parity(
+        parity.logits(trees, rows[:, ::-1].copy()), scorer, rows, np.full(len(rows), 150.0), enough
+    )
     assert (found.gate, found.result) == ("parity", REFUSED)
     assert found.figures["flips"] > 0
 
@@ -170,13 +172,13 @@ def test_a_difference_too_small_to_flip_is_still_too_large(
 ) -> None:
     rows = vectors(500)
     enough = bounds.parity.model_copy(update={"least_vectors": len(rows), "most_flips": len(rows)})
-    found = gates.parity(parity.logits(trees, rows) + 2e-4, scorer, rows, enough)
+    found = gates.parity(parity.logits(trees, rows) + 2e-4, scorer, rows, np.full(len(rows), 150.0), enough)
     assert (found.result, "at most 0.0001" in found.told) == (REFUSED, True)
 
 
 def test_few_vectors_prove_nothing(scorer: Scorer, trees: Ensemble, bounds: Gates) -> None:
     rows = vectors(999)
-    found = gates.parity(parity.logits(trees, rows), scorer, rows, bounds.parity)
+    found = gates.parity(parity.logits(trees, rows), scorer, rows, np.full(len(rows), 150.0), bounds.parity)
     assert (found.result, found.told) == (REFUSED, "999 vectors are too few; at least 100,000")
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,128 @@ def test_evaluate_measures_later_days(files: Path, trained: Path) -> None:
     less = answer("evaluate", trained, *inputs(files), *TEST, "--exclude-known")
     assert less["n"] + less["excluded_known"] == plain["n"]  # type: ignore[operator]
     assert less["excluded_known"] > 0  # type: ignore[operator]
+
+
+def test_evaluate_compares_with_a_champion_on_the_same_rows(
+    files: Path, trained: Path, tmp_path: Path
+) -> None:
+    days = ("--train-from", "2026-03-01", "--train-to", "2026-03-03")
+    champion = answer("train", "pix-fraud", *inputs(files), *days, "--out", tmp_path / "c")["model"]
+    given = (*inputs(files), *TEST, "--replicates", "60", "--fold-days", "1")
+    found = answer("evaluate", trained, *given, "--against", tmp_path / "c")
+    back = answer("evaluate", tmp_path / "c", *given, "--against", trained)
+    alone = answer("evaluate", tmp_path / "c", *given)
+    assert found["champion"] == champion
+    gap = found["against_champion"]["average_precision"]  # type: ignore[index]
+    assert gap["low"] <= gap["difference"] <= gap["high"]
+    assert gap["difference"] == found["average_precision"] - alone["average_precision"]  # type: ignore[operator]
+    assert back["against_champion"]["average_precision"]["difference"] == -gap["difference"]  # type: ignore[index]
+    assert [fold["from"] for fold in found["folds"]] == ["2026-03-06", "2026-03-07", "2026-03-08"]  # type: ignore[attr-defined]
+    assert all("champion_recall" in group for group in found["groups"])  # type: ignore[attr-defined]
+    assert "against_champion" not in alone
+    assert found["intervals"]["roc_auc"]["low"] < found["roc_auc"]  # type: ignore[index,operator]
+
+
+def test_evaluate_leaves_out_what_is_not_mature(files: Path, trained: Path) -> None:
+    whole = answer("evaluate", trained, *inputs(files), *TEST, "--replicates", "0")
+    early = answer("evaluate", trained, *inputs(files), *TEST, "--replicates", "0", "--as-of", "2026-03-15")
+    assert (early["n"], early["excluded_immature"]) == (2 * A_DAY, A_DAY)
+    assert whole["excluded_immature"] == 0
+    assert "intervals" not in whole
+    never = error("evaluate", trained, *inputs(files), *TEST, "--as-of", "2026-03-10")
+    assert "no label from 2026-03-06 to 2026-03-08 has had 8 days" in str(never)
+
+
+def test_evaluate_warns_of_days_that_were_trained_on(files: Path, trained: Path) -> None:
+    inside = ("--from", "2026-03-05", "--to", "2026-03-08")
+    told = [
+        answer("evaluate", trained, *inputs(files), *span, "--replicates", "0") for span in (inside, TEST)
+    ]
+    flattered = [any("trained on" in text for text in found["warnings"]) for found in told]  # type: ignore[attr-defined]
+    assert flattered == [True, False]
+    young = [any("may still be missing" in text for text in found["warnings"]) for found in told]  # type: ignore[attr-defined]
+    assert young == [False, False]  # the newest report is of the last day + 6
+
+
+class Page(HTMLParser):
+    """What a browser would load, and whether every element is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        wants = [given.get(name) for name in ("src", "href", "xlink:href", "data")]
+        self.loads += [place for place in wants if place and not place.startswith("#")]
+        self.ids += [name] if (name := given.get("id")) else []
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open = self.open[:-1]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_report_is_one_whole_page_and_its_json(files: Path, trained: Path, tmp_path: Path) -> None:
+    days = ("--train-from", "2026-03-01", "--train-to", "2026-03-03")
+    answer("train", "pix-fraud", *inputs(files), *days, "--out", tmp_path / "c")
+    given = (*inputs(files), *TEST, "--replicates", "40", "--out", tmp_path / "r.html")
+    done = answer("report", trained, *given, "--against", tmp_path / "c")
+    html = (tmp_path / "r.html").read_text()
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    assert page.loads == []  # nothing from elsewhere
+    assert "url(http" not in html
+    assert "@import" not in html
+    assert len(page.ids) == len(set(page.ids))
+    assert html.count("<svg") == 10
+    assert len(html.encode()) == done["html_bytes"] < 3_000_000  # type: ignore[operator]
+    found = json.loads((tmp_path / "r.json").read_text())
+    same = answer(
+        "evaluate", trained, *inputs(files), *TEST, "--replicates", "40", "--against", tmp_path / "c"
+    )
+    assert {name: found[name] for name in same} == same
+    assert found["verdict"] == done["verdict"]
+    assert {"roc", "confusion", "importance", "stability", "distributions", "agreement"} <= set(found)
+    assert [part["from"] for part in found["stability"]["parts"]] == [
+        "2026-03-06",
+        "2026-03-07",
+        "2026-03-08",
+    ]
+    assert "(training)" in found["stability"]["reference"]
+    again = answer("report", trained, *given, "--against", tmp_path / "c")
+    assert again == done
+    assert (tmp_path / "r.html").read_text() == html  # the same bytes
+
+
+def test_a_report_without_champion_and_without_frauds(files: Path, trained: Path, tmp_path: Path) -> None:
+    reports = tmp_path / "none.parquet"
+    pq.write_table(pq.read_table(files / "reports.parquet").slice(0, 0), reports)
+    given = ("--features", files / "features.parquet", "--reports", reports, *TEST, "--replicates", "20")
+    done = answer("report", trained, *given, "--out", tmp_path / "r.html")
+    assert done["verdict"]["kind"] == "alone"  # type: ignore[index]
+    assert "No payment of these days is known as a fraud" in (tmp_path / "r.html").read_text()
+
+
+def test_a_report_needs_a_name_of_its_own(files: Path, trained: Path, tmp_path: Path) -> None:
+    for out, words in (
+        (tmp_path / "r.json", "must end in .html"),
+        (tmp_path / "no" / "r.html", "a folder that"),
+    ):
+        assert words in str(error("report", trained, *inputs(files), *TEST, "--out", out))
+
+
+def test_an_alert_rate_is_a_share(files: Path, trained: Path) -> None:
+    assert "--alert-rate: 1.5" in str(
+        error("evaluate", trained, *inputs(files), *TEST, "--alert-rate", "1.5")
+    )
 
 
 def test_score_writes_the_scores_of_the_served_model(files: Path, trained: Path, tmp_path: Path) -> None:
