@@ -199,8 +199,8 @@ def _top(top: Mapping[str, Any]) -> str:
 def parity(
     trained: Floats, scorer: Scorer, vectors: Vectors, amount: Floats, bounds: ParityBounds
 ) -> Finding:
-    """The served model is the trained one. `trained`: the trees' logits (n,) of `vectors` (n, k), whose payments
-    are of `amount` (n,) BRL."""
+    """The served model is the trained one. `trained`: the trees' logits (n,) of `vectors` (n, k), of payments
+    of `amount` (n,) BRL."""
     served = scorer.logits(vectors)
     distance = float(np.abs(trained - served).max(initial=0.0))
     decided = [

@@ -100,10 +100,14 @@ def _shrinkage(n_frauds: int) -> dict[str, float]:
     return {"lambda_l2": LAMBDA_L2_FEW} if n_frauds < FEW_FRAUDS else {}
 
 
+def recipe_of(told: Mapping[str, Any]) -> Recipe:
+    """The recipe that was told as JSON."""
+    return Recipe(**{**told, "members": tuple(Member(**member) for member in told["members"])})
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe of a file that `vigia models search` wrote. Raises BadInput for anything else."""
     try:
-        content = orjson.loads(path.read_bytes())["recipe"]
-        return Recipe(**{**content, "members": tuple(Member(**member) for member in content["members"])})
+        return recipe_of(orjson.loads(path.read_bytes())["recipe"])
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"--recipe: {path} is no file of `vigia models search` ({error!r})") from None

@@ -110,7 +110,7 @@ def _trees(model: Model) -> Ensemble:
 
 
 def newest_rows(features: Path, scorer: Scorer, least: int) -> tuple[Vectors, NDArray[np.float64]]:
-    """Vectors (n, k) and amounts (n,) in BRL of at least so many of the last rows; fewer where there are no more.
+    """Vectors (n, k) and amounts (n,) in BRL of the last rows: at least so many, or all that there are.
 
     Raises BadInput as `open_features` does.
     """

@@ -16,6 +16,7 @@ from stream.cli import (
     model_registry,
     models,
     publish,
+    retrain,
     schemas,
     serve,
     services,
@@ -44,6 +45,7 @@ for module in (
     features,
     models,
     model_registry,
+    retrain,
     shadow,
     bench,
 ):

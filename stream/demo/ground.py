@@ -23,6 +23,8 @@ class Ground:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.settings = Settings.model_construct()
+        self.registry = f"sqlite:///{folder / '.vigia' / 'mlflow.db'}"
+        """As MLFLOW_TRACKING_URI: not the user's."""
         self._stack = stack
 
     def start_services(self, step: Step) -> None:
@@ -39,9 +41,13 @@ class Ground:
             http_port=free_port(),
         )
 
+    def serve_champion(self) -> None:
+        """From now on the model of `settings` is the registry's."""
+        self.settings = self.settings.model_copy(update={"model": Path("registry:pix-fraud@champion")})
+
     def start_worker(self) -> WorkerProcess:
         """A worker process that is ready to decide."""
-        worker = WorkerProcess(self.folder, self.settings)
+        worker = WorkerProcess(self.folder, self.settings, self.registry)
         self._stack.callback(worker.stop)
         worker.wait_ready()
         return worker

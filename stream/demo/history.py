@@ -40,6 +40,7 @@ class Split:
 class Quality:
     """Average precision on the evaluation span, of the model and of a shallow tree."""
 
+    model: str
     frauds: int
     average_precision: float
     average_precision_simple: float
@@ -92,11 +93,22 @@ class History:
         save(self._model, model)
         return model.manifest
 
+    def register(self, uri: str) -> int:
+        """The model as the first champion of the registry at `uri`: none is there to beat. Its version."""
+        from models.mlflow_registry import CHAMPION, Registry  # slow to load, so not before it is needed
+
+        registry = Registry("pix-fraud", uri)
+        version, _ = registry.register(self._model)
+        registry.set_alias(CHAMPION, version)
+        return version.version
+
     def evaluate(self) -> Quality:
         """Model and simple tree on the same later days."""
         question = Question(self._features, self._reports, self.split.evaluation, against_simple=True)
         answer = evaluate(Scorer.load(self._model), question)
-        return Quality(answer["frauds"], answer["average_precision"], answer["average_precision_simple"])
+        return Quality(
+            answer["model"], answer["frauds"], answer["average_precision"], answer["average_precision_simple"]
+        )
 
 
 def build_history(history: History, redis_url: str, step: Step) -> BuildReport:

@@ -43,6 +43,7 @@ def run(config: DemoConfig, kept: Kept, console: Console) -> Verdict:
             kept.folder = place.folder
             history = _prepare(config, place, steps)
             quality = _model(history, steps)
+            _registry(history, place, steps)
             verdict = _traffic(config, history, quality, place, steps)
         kept.keep = kept.keep or bool(verdict.failures)
     except Exception:  # and not KeyboardInterrupt, which is no failure
@@ -84,6 +85,13 @@ def _model(history: History, steps: Steps) -> Quality:
             f"{quality.average_precision_simple:.3f}, {quality.frauds} frauds on {history.split.evaluation}"
         )
     return quality
+
+
+def _registry(history: History, place: Ground, steps: Steps) -> None:
+    with steps.step("registry") as step:
+        version = history.register(place.registry)
+        place.serve_champion()
+        step.result = f"version {version} of pix-fraud is the champion, which the worker follows"
 
 
 def _traffic(config: DemoConfig, history: History, quality: Quality, place: Ground, steps: Steps) -> Verdict:

@@ -38,6 +38,10 @@ class Tally:
     """Events whose decisions came from more than one input record."""
     alerted: set[str] = field(default_factory=set)
     alerts: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LAST_ALERTS))
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Codes of the alerts' reasons."""
+    models: set[str] = field(default_factory=set)
+    """Ids of the models that decided."""
     dead: dict[Source, str] = field(default_factory=dict)
     """Input record → code of its dead letter."""
     latencies: list[float] = field(default_factory=list)
@@ -57,6 +61,7 @@ class Tally:
         if first is None:
             self.decided[event_id] = Decided(digest, source)
             self.outcomes[content["decision"]] += 1
+            self.models.add(content["model"])
             self.last_decision = now
             if event_id in self.sent:
                 self.latencies.append(now - self.sent[event_id])
@@ -71,6 +76,7 @@ class Tally:
         if content["event_id"] not in self.alerted:
             self.alerted.add(content["event_id"])
             self.alerts.append(content)
+            self.reasons.update(reason["code"] for reason in content["reasons"])
 
     def dead_letter(self, source: Source, code: str) -> None:
         self.dead[source] = code

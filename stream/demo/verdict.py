@@ -66,6 +66,7 @@ def judge(plan: Plan, published: Published, tally: Tally, quality: Quality, leas
         average_precision_simple=round(quality.average_precision_simple, 4),
     )
     verdict.failures.extend(_broken_promises(verdict, plan, published, tally))
+    verdict.failures.extend(_another_model(quality, tally))
     verdict.failures.extend(_poor_quality(quality, least_gain))
     return verdict
 
@@ -97,6 +98,11 @@ def _difference(found: Counter[str], sent: Counter[str]) -> str:
     """`CODE +1` for one too many, `CODE -1` for one too few."""
     codes = sorted(found.keys() | sent.keys())
     return ", ".join(f"{code} {found[code] - sent[code]:+}" for code in codes if found[code] != sent[code])
+
+
+def _another_model(quality: Quality, tally: Tally) -> list[str]:
+    others = sorted(tally.models - {quality.model})
+    return [f"decided by {', '.join(others)}, and the champion is {quality.model}"] if others else []
 
 
 def _poor_quality(quality: Quality, least_gain: float) -> list[str]:

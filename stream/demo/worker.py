@@ -18,10 +18,13 @@ _SETTINGS = {"kafka_bootstrap", "redis_url", "model", "http_host", "http_port"}
 class WorkerProcess:
     """Started in `folder`, where its log stays. Raises VigiaError, with the log's end, when it dies early."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, registry: str) -> None:
         self.log = folder / "worker.log"
         self._url = f"http://{settings.http_host}:{settings.http_port}"
-        mine = environment(settings, _SETTINGS) | {"PYTHONUNBUFFERED": "1"}
+        mine = environment(settings, _SETTINGS) | {
+            "PYTHONUNBUFFERED": "1",
+            "MLFLOW_TRACKING_URI": registry,
+        }
         self._process = spawn(("stream.cli", "worker"), mine, self.log)
 
     def wait_ready(self) -> None:

@@ -42,6 +42,8 @@ KEYS = [
     "latency_ms",
     "average_precision",
     "average_precision_simple",
+    "model",
+    "reasons",
 ]
 
 

@@ -10,12 +10,14 @@ from stream.demo.tally import Tally, percentiles_ms
 from stream.demo.traffic import Plan, Planned
 from stream.demo.verdict import Published, Verdict, judge
 
-QUALITY = Quality(frauds=500, average_precision=0.5, average_precision_simple=0.1)
+QUALITY = Quality(model="pix-fraud@1", frauds=500, average_precision=0.5, average_precision_simple=0.1)
 PUBLISHED = Published(transactions=5, undelivered=0, repeats_counted=1, began=10.0)
 
 
-def decision(event_id: str, outcome: str = "APPROVE") -> bytes:
-    return orjson.dumps({"event_id": event_id, "decision": outcome})
+def decision(event_id: str, outcome: str = "APPROVE", model: str = QUALITY.model) -> bytes:
+    return orjson.dumps(
+        {"event_id": event_id, "decision": outcome, "model": model, "reasons": [{"code": "NEW_PAYEE"}]}
+    )
 
 
 def plan() -> Plan:
@@ -55,6 +57,8 @@ def test_all_well() -> None:
         "latency_ms": {"p50": 3000.0, "p95": 3000.0, "p99": 3000.0},
         "average_precision": 0.5,
         "average_precision_simple": 0.1,
+        "model": QUALITY.model,
+        "reasons": {},
     }
 
 
@@ -74,6 +78,7 @@ def test_the_same_decision_delivered_twice_is_neither_conflicting_nor_a_second_d
     tally.dead_letter(("transactions", 0, 4), "NOT_JSON")
     found = verdict(tally)
     assert (found.failures, found.decisions, found.alerts, found.dead_letters) == ([], 3, 1, 1)
+    assert found.reasons == {"NEW_PAYEE": 1}
     assert len(tally.latencies) == 3
     assert tally.outcomes == {"APPROVE": 3}
 
@@ -125,3 +130,9 @@ def test_nothing_that_came_out_is_a_verdict_too() -> None:
 
 def test_percentiles_are_milliseconds() -> None:
     assert percentiles_ms([0.001 * i for i in range(101)]) == {"p50": 50.0, "p95": 95.0, "p99": 99.0}
+
+
+def test_a_decision_of_another_model_fails() -> None:
+    tally = good_tally()
+    tally.decision(decision("d", model="pix-fraud@other"), ("transactions", 0, 9))
+    assert any("pix-fraud@other" in failure for failure in verdict(tally).failures)

@@ -11,6 +11,7 @@ from stream.demo.view import View, short
 
 ALERT = {
     "decision": "DENY",
+    "model": "pix-fraud@0123456789ab",
     "score": 0.91,
     "amount": "1500.00",
     "payer_account": "a-0123456789",

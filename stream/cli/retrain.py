@@ -1,0 +1,144 @@
+"""`vigia retrain`: archive, data, search, train, evaluate, report, register, promote, in one command."""
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.errors import BadInput
+from models.costs import read_costs
+from models.extras import train_extra
+from stream.cli.common import console, emit_json, parse_day, progress
+from stream.cli.model_options import Json
+from stream.cli.models import PRODUCTS
+from stream.kafka_log import KafkaLog
+from stream.settings import load_settings
+
+_REFUSED = 1
+_NAMES = {
+    "0-archive": "archive the topics",
+    "1-data": "read the labelled payments",
+    "2-search": "search settings",
+    "3-train": "train",
+    "4-evaluate": "evaluate on later days",
+    "5-report": "draw the report",
+    "6-register": "register",
+    "7-promote": "ask the gates",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(retrain)
+
+
+def retrain(
+    product: Annotated[str, typer.Argument(help="Which model: pix-fraud.")] = "pix-fraud",
+    archive: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The archive of the topics: brought up to date first.")
+    ] = Path(".vigia/archive"),
+    features: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Vectors of `vigia features build`, instead of the archive."),
+    ] = None,
+    reports: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Reports that belong to --features.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Labels: reports before this day (UTC). Default: today.")
+    ] = None,
+    train_days: Annotated[int, typer.Option(min=2, help="Days to train on.")] = 60,
+    test_days: Annotated[
+        int, typer.Option(min=1, help="Days to judge by, the newest whose labels are in.")
+    ] = 7,
+    trials: Annotated[int, typer.Option(min=0, help="Trials of the search; 0: the built-in recipe.")] = 0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the search.")] = 15.0,
+    candidate: Annotated[str, typer.Option(help="Which candidate is searched.")] = "lightgbm",
+    costs: Annotated[Path | None, typer.Option(metavar="FILE", help="Other costs than costs.toml's.")] = None,
+    gates: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Other bounds than gates.toml's.")
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Serve it if it passes the gates.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same seed and data, same model.")] = 0,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where each run's steps are kept.")] = Path(
+        ".vigia/retrain"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Train a new model on the newest labelled days, and let it serve if it passes every gate.
+
+    Each step is kept in the run's folder: run the command again after a failure and it goes on where it was;
+    run it again after success and nothing changes. Exit 0: promoted, registered or unchanged; 1: a gate
+    refused the model, which stays registered as the challenger, or a step failed; 2: bad input.
+    """
+    if product not in PRODUCTS:
+        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
+    if (features is None) != (reports is None):
+        raise BadInput("--features and --reports go together; without both, the archive is used")
+    day = parse_day(as_of, "--as-of") if as_of else datetime.now(UTC).date()
+    stated = read_costs(costs)
+    with train_extra():
+        from models.gates import load_gates
+        from models.mlflow_registry import Registry
+        from models.retrain import REFUSED, Plan, Retraining, Spans
+        from models.steps import Steps
+    began = time.monotonic()
+
+    def say(name: str, known: bool) -> None:
+        done = " (done before)" if known else ""
+        console.print(f"{time.monotonic() - began:6.1f} s  {_NAMES.get(name, name)}{done}", highlight=False)
+
+    archived: dict[str, Any] = {}
+    if features is None or reports is None:
+        say("0-archive", False)
+        archived = _archive(archive)
+        features, reports = archive, archive
+    plan = Plan(
+        product, features, reports, Spans.before(day, train_days, test_days), stated, load_gates(gates),
+        trials, minutes, candidate, seed, promote,
+    )  # fmt: skip
+    steps = Steps(runs / f"{product}-{day}", say)
+    answer = {**Retraining(plan, Registry(product), steps).run(), "archive": archived}
+    if as_json:
+        emit_json(answer)
+    else:
+        _tell(answer)
+    if answer["outcome"] == REFUSED:
+        raise typer.Exit(_REFUSED)
+
+
+def _archive(folder: Path) -> dict[str, Any]:
+    """Bring the archive up to date with the topics."""
+    with train_extra():
+        from stream.archive.folder import open_folder
+        from stream.archive.run import archive
+
+    settings = load_settings()
+    with closing(KafkaLog(settings)) as log, progress("records") as bar:
+        task = bar.add_task("archived", total=None)
+        with open_folder(folder, settings.topic_prefix, settings.group_id) as opened:
+            summary = archive(
+                log, opened, settings.group_id, lambda done, of: bar.update(task, completed=done, total=of)
+            )
+    return {"archived": dict(summary.archived), "skipped": dict(summary.skipped)}
+
+
+def _tell(answer: Mapping[str, Any]) -> None:
+    """For people, on standard error."""
+    spans = answer["spans"]
+    console.print(
+        f"{answer['model']}: {answer['outcome']}; trained on {spans['train_from']} to {spans['train_to']}, "
+        f"judged on {spans['test_from']} to {spans['test_to']}",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip
+    for finding in answer.get("gates", ()):
+        console.print(
+            f"  {finding['result']:8} {finding['gate']}: {finding['told']}", soft_wrap=True, highlight=False
+        )
+    console.print(f"steps, model and report: {answer['folder']}", soft_wrap=True, highlight=False)
