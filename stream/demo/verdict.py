@@ -37,6 +37,10 @@ class Verdict:
     latency_ms: dict[str, float | None]
     average_precision: float
     average_precision_simple: float
+    model: str
+    """The id that the decisions carry."""
+    reasons: dict[str, int]
+    """Alerts by reason code, the most frequent first."""
     failures: list[str] = field(default_factory=list)
     """Empty when all is well; else what is not, a line each."""
 
@@ -64,6 +68,8 @@ def judge(plan: Plan, published: Published, tally: Tally, quality: Quality, leas
         latency_ms=percentiles_ms(tally.latencies),
         average_precision=round(quality.average_precision, 4),
         average_precision_simple=round(quality.average_precision_simple, 4),
+        model=" and ".join(sorted(tally.models)),
+        reasons=dict(tally.reasons.most_common()),
     )
     verdict.failures.extend(_broken_promises(verdict, plan, published, tally))
     verdict.failures.extend(_another_model(quality, tally))
