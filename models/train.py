@@ -104,7 +104,7 @@ def require_both_classes(y: Labels, what: str) -> None:
 def _stated(recipe: Recipe, kinds: Sequence[Candidate]) -> dict[str, Any]:
     """The recipe with every setting of its members."""
     members = [
-        {"candidate": member.candidate, "params": {**kind.params, **member.params}}
+        {**asdict(member), "params": {**kind.params, **member.params}}
         for member, kind in zip(recipe.members, kinds, strict=True)
     ]
     return {**asdict(recipe), "members": members}
