@@ -87,7 +87,7 @@ def contenders(n_frauds: int, n: int) -> dict[str, Recipe]:
     alone = {name: candidate_recipe(name, n_frauds) for name in NAMES}
     odds = (n - n_frauds) / max(1, n_frauds)
     ways = {f"lightgbm, {way}": change(alone["lightgbm"], odds) for way, change in IMBALANCE.items()}
-    return {"default": default_recipe(n_frauds), **alone, **ways}
+    return {"default": default_recipe(n_frauds, n), **alone, **ways}
 
 
 def _measure(name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int) -> tuple[Result, OutOfTime]:
@@ -138,8 +138,10 @@ def _result(name: str, seen: OutOfTime, logits: Floats) -> Result:
 
 
 def _stack(names: Sequence[str], predictions: Sequence[OutOfTime]) -> list[Result]:
-    """The stack of the candidates; nothing where one fold cannot teach another."""
+    """The stack of the candidates; nothing where there is one, or where one fold cannot teach another."""
     parts = [seen.logits for name, seen in zip(names, predictions, strict=True) if name in NAMES]
+    if len(parts) < 2:
+        return []
     seen = predictions[0]
     logits = stacked(parts, seen.y, seen.fold)
     if np.isnan(logits).all() or not seen.y[~np.isnan(logits)].any():

@@ -49,8 +49,9 @@ LAMBDA_L2_FEW, FEW_FRAUDS = 1.0, 2_000
 """LightGBM's shrinkage of the leaves below so many frauds: the Handbook's week has 600, its 60 days 5,000."""
 
 
-HONEST_SHARE, BEST_FEATURES = 0.2, 25
-"""Of the default recipe. See docs/quality.md for what each brought on days that were not tested."""
+BEST_FEATURES, HONEST_A_FRAUD, HONEST_LEAST = 25, 25, 10_000
+"""Of the default recipe: the columns a narrow member sees, and the honest rows each member sees, for each fraud
+and at least. See docs/quality.md for what they brought on days that were not tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,9 @@ class Recipe:
         return "+".join(dict.fromkeys(member.candidate for member in self.members))
 
 
-def default_recipe(n_frauds: int) -> Recipe:
-    """What `train` does without a recipe, by how many frauds there are to learn from."""
+def default_recipe(n_frauds: int, n: int) -> Recipe:
+    """What `train` does without a recipe, with so many frauds among n rows."""
+    honest_share = min(1.0, max(HONEST_A_FRAUD * n_frauds, HONEST_LEAST) / max(1, n - n_frauds))
     light = {"trees": 150, **_shrinkage(n_frauds)}
     narrow = {**light, "feature_fraction": 0.6}
     members = (
@@ -100,7 +102,7 @@ def default_recipe(n_frauds: int) -> Recipe:
         Member("catboost"),
         Member("catboost", {}, BEST_FEATURES),
     )
-    return Recipe(members, honest_share=HONEST_SHARE)
+    return Recipe(members, honest_share=honest_share)
 
 
 def candidate_recipe(name: str, n_frauds: int) -> Recipe:

@@ -54,7 +54,7 @@ def train(
     too short, NotServable for a candidate that is no tree ensemble, ExportRefused when ONNX differs.
     """
     require_both_classes(y, f"{task.span}, as known before {task.as_of}")
-    recipe = task.recipe or default_recipe(int(y.sum()))
+    recipe = task.recipe or default_recipe(int(y.sum()), len(y))
     seen = out_of_time(recipe, rows, y, task.seed, weight, advance)
     calibration = fit_calibration(seen.logits, seen.y)
     scores = calibration.probability(seen.logits)

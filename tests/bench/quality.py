@@ -215,7 +215,7 @@ def plain(days: int) -> dict[str, Any]:
 
 def score_fold(split: Split, payer: NDArray[np.str_], days: int) -> Scored:
     """The test rows as the default recipe and as plain LightGBM score them."""
-    recipe = default_recipe(int(split.y.sum()))
+    recipe = default_recipe(int(split.y.sum()), len(split.y))
     ours = sigmoid(fit(recipe, split.vectors, split.y, seed=0).logits(split.vectors_test))
     by_seed = scores(split, plain(days), TREES, SEEDS)
     return Scored(split.y_test, payer, ours, by_seed.mean(axis=0), by_seed[0])

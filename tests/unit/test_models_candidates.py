@@ -146,9 +146,16 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path) -> None:  # type: ignore[no
 
 def test_the_default_has_what_latency_allows() -> None:
     for n_frauds in (100, 5_000):
-        recipe = default_recipe(n_frauds)
+        recipe = default_recipe(n_frauds, 100_000)
         params = [{**candidate(m.candidate).params, **m.params} for m in recipe.members]
         assert sum(p["trees"] for p in params) <= 600
+
+
+@pytest.mark.parametrize(
+    ("n_frauds", "n", "share"), [(600, 67_600, 15 / 67), (20, 500_020, 0.02), (100, 5_000, 1.0)]
+)
+def test_the_default_sees_25_honest_rows_a_fraud(n_frauds: int, n: int, share: float) -> None:
+    assert np.isclose(default_recipe(n_frauds, n).honest_share, share)
 
 
 def test_a_stack_learns_from_earlier_folds_alone() -> None:

@@ -84,7 +84,7 @@ def reports_table(fraud: np.ndarray) -> pa.Table:
 def _few_trees() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         light = Member("lightgbm", {"trees": 60, "lambda_l2": 1.0, "num_threads": 1})
-        patch.setattr(train, "default_recipe", lambda _: Recipe((light, replace(light, features=30))))
+        patch.setattr(train, "default_recipe", lambda *_: Recipe((light, replace(light, features=30))))
         yield
 
 
