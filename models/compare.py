@@ -14,7 +14,7 @@ from models.candidates import NAMES, NotServable, fit
 from models.candidates.stack import stacked
 from models.dataset import Rows
 from models.folds import OutOfTime, out_of_time
-from models.params import Recipe, candidate_recipe, default_recipe
+from models.params import HONEST_A_FRAUD, Recipe, candidate_recipe, default_recipe
 from models.scorer import open_session, run_session
 
 BATCH, RUNS = 256, 300
@@ -22,7 +22,9 @@ BATCH, RUNS = 256, 300
 
 IMBALANCE: Mapping[str, Callable[[Recipe, float], Recipe]] = {
     "weights": lambda recipe, odds: replace(recipe, fraud_weight=max(1.0, odds**0.5)),
-    "sampling": lambda recipe, _: replace(recipe, honest_share=0.2),
+    "sampling": lambda recipe, odds: replace(
+        recipe, members=(replace(recipe.members[0], honest_share=min(1.0, HONEST_A_FRAUD / odds)),)
+    ),
 }
 """What is done against the rarity of fraud, beside nothing: (recipe, honest rows a fraud) → recipe."""
 

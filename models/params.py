@@ -49,8 +49,8 @@ LAMBDA_L2_FEW, FEW_FRAUDS = 1.0, 2_000
 """LightGBM's shrinkage of the leaves below so many frauds: the Handbook's week has 600, its 60 days 5,000."""
 
 
-BEST_FEATURES, HONEST_A_FRAUD, HONEST_LEAST = 25, 25, 10_000
-"""Of the default recipe: the columns a narrow member sees, and the honest rows each member sees, for each fraud
+BEST_FEATURES, HONEST_A_FRAUD, HONEST_A_FRAUD_FEW, HONEST_LEAST = 25, 25, 10, 5_000
+"""Of the default recipe: the columns a narrow member sees, and the honest rows a member sees, for each fraud
 and at least. See docs/quality.md for what they brought on days that were not tested."""
 
 
@@ -61,11 +61,14 @@ class Member:
     candidate: str = "lightgbm"
     params: Mapping[str, Any] = field(default_factory=dict)
     features: int | None = None  # of the columns, only those of most gain; None: all
+    honest_share: float = 1.0  # of the honest rows, drawn by the member's seed; every fraud is seen
 
     def __post_init__(self) -> None:
-        """Raises BadInput for less than one feature."""
+        """Raises BadInput that names the value out of range."""
         if self.features is not None and self.features < 1:
             raise BadInput(f"recipe: features = {self.features} must be 1 or more, or null")
+        if not 0 < self.honest_share <= 1:
+            raise BadInput(f"recipe: honest_share = {self.honest_share} must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +76,12 @@ class Recipe:
     """How a model is made from labelled rows: the mean in logit of its members, and what they see."""
 
     members: tuple[Member, ...] = (Member(),)
-    honest_share: float = 1.0  # of the honest rows, drawn anew for each member; every fraud is seen
     fraud_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises BadInput that names the value out of range."""
         if not 1 <= len(self.members) <= 20:
             raise BadInput(f"recipe: {len(self.members)} members; there must be 1 to 20")
-        if not 0 < self.honest_share <= 1:
-            raise BadInput(f"recipe: honest_share = {self.honest_share} must be above 0 and at most 1")
         if not 0 < self.fraud_weight <= 1e4:
             raise BadInput(f"recipe: fraud_weight = {self.fraud_weight} must be above 0 and at most 10000")
 
@@ -93,16 +93,20 @@ class Recipe:
 
 def default_recipe(n_frauds: int, n: int) -> Recipe:
     """What `train` does without a recipe, with so many frauds among n rows."""
-    honest_share = min(1.0, max(HONEST_A_FRAUD * n_frauds, HONEST_LEAST) / max(1, n - n_frauds))
+
+    def share(a_fraud: int) -> float:
+        return min(1.0, max(a_fraud * n_frauds, HONEST_LEAST) / max(1, n - n_frauds))
+
     light = {"trees": 150, **_shrinkage(n_frauds)}
     narrow = {**light, "feature_fraction": 0.6}
-    members = (
-        Member("lightgbm", light),
-        Member("lightgbm", narrow, BEST_FEATURES),
-        Member("catboost"),
-        Member("catboost", {}, BEST_FEATURES),
+    return Recipe(
+        (
+            Member("lightgbm", light, None, share(HONEST_A_FRAUD)),
+            Member("lightgbm", narrow, BEST_FEATURES, share(HONEST_A_FRAUD)),
+            Member("catboost", {}, None, share(HONEST_A_FRAUD)),
+            Member("catboost", {}, BEST_FEATURES, share(HONEST_A_FRAUD_FEW)),
+        )
     )
-    return Recipe(members, honest_share=honest_share)
 
 
 def candidate_recipe(name: str, n_frauds: int) -> Recipe:

@@ -34,23 +34,22 @@ def fit(recipe: Recipe, vectors: Vectors, y: Labels, seed: int, weight: Floats |
         raise BadInput("recipe: a forest or a logistic regression must be the only member")
     weights = _weights(recipe, y, weight)
     members = [
-        _fit(kind, member, recipe.honest_share, vectors, y, weights, seed * 1_000 + number)
+        _fit(kind, member, vectors, y, weights, seed * 1_000 + number)
         for number, (kind, member) in enumerate(zip(kinds, recipe.members, strict=True))
     ]
-    shift = sampling_shift(recipe.honest_share, recipe.fraud_weight) if kinds[0].additive else 0.0
-    return Bag(members, vectors.shape[1], shift)
+    shifts = [sampling_shift(member.honest_share, recipe.fraud_weight) for member in recipe.members]
+    return Bag(members, vectors.shape[1], float(np.mean(shifts)) if kinds[0].additive else 0.0)
 
 
 def _fit(
     kind: Candidate,
     member: Member,
-    honest_share: float,
     vectors: Vectors,
     y: Labels,
     weights: Floats | None,
     seed: int,
 ) -> Fitted:
-    seen = np.flatnonzero(y | (np.random.default_rng(seed).random(len(y)) < honest_share))
+    seen = np.flatnonzero(y | (np.random.default_rng(seed).random(len(y)) < member.honest_share))
     rows, part = vectors[seen], None if weights is None else weights[seen]
     params = {**kind.params, **member.params}
     if member.features is None or member.features >= vectors.shape[1]:

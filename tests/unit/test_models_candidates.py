@@ -34,8 +34,8 @@ def data() -> Data:
     return vectors, rng.random(3000) < sigmoid(risk)
 
 
-def only(name: str, **changes: object) -> Recipe:
-    return Recipe((Member(name, FEW[name]),), **changes)  # type: ignore[arg-type]
+def only(name: str, honest_share: float = 1.0, fraud_weight: float = 1.0) -> Recipe:
+    return Recipe((Member(name, FEW[name], None, honest_share),), fraud_weight)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,11 +87,11 @@ def test_a_mixed_bag_is_one_ensemble(data: Data) -> None:
     members = (
         Member("lightgbm", FEW["lightgbm"]),
         Member("xgboost", FEW["xgboost"], features=4),
-        Member("catboost", FEW["catboost"], features=3),
+        Member("catboost", FEW["catboost"], features=3, honest_share=0.5),
     )
-    bag = fit(Recipe(members, honest_share=0.5), vectors, y, seed=3)
+    bag = fit(Recipe(members), vectors, y, seed=3)
     alone = [member.logits(vectors) for member in bag.members]
-    assert np.allclose(bag.logits(vectors), np.mean(alone, axis=0) + np.log(0.5))
+    assert np.allclose(bag.logits(vectors), np.mean(alone, axis=0) + np.log(0.5) / 3)
     ensemble = bag.ensemble()
     assert len(ensemble.roots) == 60
     assert ensemble.feature.max() < vectors.shape[1]
@@ -123,7 +123,6 @@ def test_a_forest_joins_no_bag(data: Data) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"honest_share": 0.0}, "honest_share"),
         ({"fraud_weight": -1}, "fraud_weight"),
         ({"members": ()}, "0 members"),
     ],
@@ -131,6 +130,13 @@ def test_a_forest_joins_no_bag(data: Data) -> None:
 def test_a_recipe_out_of_range_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         replace(Recipe(), **change)
+
+
+def test_a_member_out_of_range_is_refused() -> None:
+    with pytest.raises(BadInput, match="honest_share = 0"):
+        Member("lightgbm", honest_share=0)
+    with pytest.raises(BadInput, match="features = 0"):
+        Member("lightgbm", features=0)
 
 
 def test_an_unknown_candidate_is_named() -> None:
@@ -152,10 +158,12 @@ def test_the_default_has_what_latency_allows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_frauds", "n", "share"), [(600, 67_600, 15 / 67), (20, 500_020, 0.02), (100, 5_000, 1.0)]
+    ("n_frauds", "n", "shares"),
+    [(600, 67_600, {15 / 67, 6 / 67}), (20, 500_020, {0.01}), (1_000, 5_000, {1.0})],
 )
-def test_the_default_sees_25_honest_rows_a_fraud(n_frauds: int, n: int, share: float) -> None:
-    assert np.isclose(default_recipe(n_frauds, n).honest_share, share)
+def test_the_default_sees_so_many_honest_rows_a_fraud(n_frauds: int, n: int, shares: set[float]) -> None:
+    members = default_recipe(n_frauds, n).members
+    assert {round(member.honest_share, 9) for member in members} == {round(share, 9) for share in shares}
 
 
 def test_a_stack_learns_from_earlier_folds_alone() -> None:
