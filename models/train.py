@@ -85,7 +85,7 @@ def train(
         warnings=tuple(warnings(seen)),
         seed=task.seed,
         params={**_stated(recipe, kinds), "n_trees": len(ensemble.roots)},
-        libraries={name: version(name) for name in _distributions(kinds)},
+        libraries=_libraries(kinds),
         opset={"ai.onnx": ONNX_OPSET, "ai.onnx.ml": ML_OPSET},
         onnx_sha256=sha256(onnx),
         trees_sha256=sha256(trees),
@@ -110,8 +110,11 @@ def _stated(recipe: Recipe, kinds: Sequence[Candidate]) -> dict[str, Any]:
     return {**asdict(recipe), "members": members}
 
 
-def _distributions(kinds: Sequence[Candidate]) -> list[str]:
-    return sorted({*LIBRARIES, *(name for kind in kinds for name in kind.distributions)})
+def _libraries(kinds: Sequence[Candidate]) -> dict[str, str]:
+    found = {name: version(name) for name in LIBRARIES}
+    for kind in kinds:
+        found |= kind.libraries
+    return dict(sorted(found.items()))
 
 
 def fingerprint(rows: Rows, y: Labels) -> str:

@@ -48,4 +48,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("lightgbm", ("lightgbm",), LIGHTGBM, space, fit)
+CANDIDATE = Candidate("lightgbm", {"lightgbm": lgb.__version__}, LIGHTGBM, space, fit)

@@ -61,6 +61,11 @@ def test_a_seed_gives_the_same_model_again(data: Data, name: str) -> None:
         assert not np.array_equal(first, fit(only(name), vectors, y, seed=5).logits(vectors))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_candidate_says_which_libraries_it_took(name: str) -> None:
+    assert all(found[0].isdigit() for found in candidate(name).libraries.values())
+
+
 def test_a_logistic_regression_has_no_trees(data: Data) -> None:
     vectors, y = data
     with pytest.raises(NotServable, match="no trees"):
