@@ -14,19 +14,11 @@ from models.candidates import NAMES, NotServable, fit
 from models.candidates.stack import stacked
 from models.dataset import Rows
 from models.folds import OutOfTime, out_of_time
-from models.params import HONEST_A_FRAUD, Recipe, candidate_recipe, default_recipe
+from models.params import Recipe, candidate_recipe, default_recipe
 from models.scorer import open_session, run_session
 
 BATCH, RUNS = 256, 300
 """A worker's batch under load, and how often it is scored to find the 99th percentile."""
-
-IMBALANCE: Mapping[str, Callable[[Recipe, float], Recipe]] = {
-    "weights": lambda recipe, odds: replace(recipe, fraud_weight=max(1.0, odds**0.5)),
-    "sampling": lambda recipe, odds: replace(
-        recipe, members=(replace(recipe.members[0], honest_share=min(1.0, HONEST_A_FRAUD / odds)),)
-    ),
-}
-"""What is done against the rarity of fraud, beside nothing: (recipe, honest rows a fraud) → recipe."""
 
 Labels = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -85,11 +77,21 @@ def compare(
 
 
 def contenders(n_frauds: int, n: int) -> dict[str, Recipe]:
-    """The default recipe, each candidate with its own settings, and LightGBM's ways with imbalance."""
-    alone = {name: candidate_recipe(name, n_frauds) for name in NAMES}
-    odds = (n - n_frauds) / max(1, n_frauds)
-    ways = {f"lightgbm, {way}": change(alone["lightgbm"], odds) for way, change in IMBALANCE.items()}
-    return {"default": default_recipe(n_frauds, n), **alone, **ways}
+    """The default recipe, each candidate with its own settings, and LightGBM's other ways with imbalance.
+
+    All draw from the honest rows but the last two, which see every row: as they are, and with frauds weighted
+    by the root of the honest rows a fraud.
+    """
+    alone = {name: candidate_recipe(name, n_frauds, n) for name in NAMES}
+    (light,) = alone["lightgbm"].members
+    whole = Recipe((replace(light, honest_share=1.0),))
+    weighted = replace(whole, fraud_weight=max(1.0, (n / max(1, n_frauds)) ** 0.5))
+    return {
+        "default": default_recipe(n_frauds, n),
+        **alone,
+        "lightgbm, all rows": whole,
+        "lightgbm, weights": weighted,
+    }
 
 
 def _measure(name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int) -> tuple[Result, OutOfTime]:

@@ -93,25 +93,27 @@ class Recipe:
 
 def default_recipe(n_frauds: int, n: int) -> Recipe:
     """What `train` does without a recipe, with so many frauds among n rows."""
-
-    def share(a_fraud: int) -> float:
-        return min(1.0, max(a_fraud * n_frauds, HONEST_LEAST) / max(1, n - n_frauds))
-
     light = {"trees": 150, **_shrinkage(n_frauds)}
     narrow = {**light, "feature_fraction": 0.6}
+    many, few = (_honest_share(a_fraud, n_frauds, n) for a_fraud in (HONEST_A_FRAUD, HONEST_A_FRAUD_FEW))
     return Recipe(
         (
-            Member("lightgbm", light, None, share(HONEST_A_FRAUD)),
-            Member("lightgbm", narrow, BEST_FEATURES, share(HONEST_A_FRAUD)),
-            Member("catboost", {}, None, share(HONEST_A_FRAUD)),
-            Member("catboost", {}, BEST_FEATURES, share(HONEST_A_FRAUD_FEW)),
+            Member("lightgbm", light, None, many),
+            Member("lightgbm", narrow, BEST_FEATURES, many),
+            Member("catboost", {}, None, many),
+            Member("catboost", {}, BEST_FEATURES, few),
         )
     )
 
 
-def candidate_recipe(name: str, n_frauds: int) -> Recipe:
-    """One model of that candidate on all rows: where a search starts, and what a comparison measures."""
-    return Recipe((Member(name, _shrinkage(n_frauds) if name == "lightgbm" else {}),))
+def candidate_recipe(name: str, n_frauds: int, n: int) -> Recipe:
+    """One model of that candidate: where a search starts, and what a comparison measures."""
+    params = _shrinkage(n_frauds) if name == "lightgbm" else {}
+    return Recipe((Member(name, params, None, _honest_share(HONEST_A_FRAUD, n_frauds, n)),))
+
+
+def _honest_share(a_fraud: int, n_frauds: int, n: int) -> float:
+    return min(1.0, max(a_fraud * n_frauds, HONEST_LEAST) / max(1, n - n_frauds))
 
 
 def _shrinkage(n_frauds: int) -> dict[str, float]:

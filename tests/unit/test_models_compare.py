@@ -43,5 +43,5 @@ def test_no_champion_is_too_slow(labelled: tuple[Rows, np.ndarray]) -> None:
 def test_every_candidate_and_way_with_imbalance_contends() -> None:
     assert list(contenders(100, 10_000)) == [
         *("default", "lightgbm", "xgboost", "catboost", "forest", "logistic"),
-        *("lightgbm, weights", "lightgbm, sampling"),
+        *("lightgbm, all rows", "lightgbm, weights"),
     ]
