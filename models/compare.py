@@ -20,12 +20,6 @@ from models.scorer import open_session, run_session
 BATCH, RUNS = 256, 300
 """A worker's batch under load, and how often it is scored to find the 99th percentile."""
 
-IMBALANCE: Mapping[str, Callable[[Recipe, float], Recipe]] = {
-    "weights": lambda recipe, odds: replace(recipe, fraud_weight=max(1.0, odds**0.5)),
-    "sampling": lambda recipe, _: replace(recipe, honest_share=0.2),
-}
-"""What is done against the rarity of fraud, beside nothing: (recipe, honest rows a fraud) → recipe."""
-
 Labels = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -83,11 +77,21 @@ def compare(
 
 
 def contenders(n_frauds: int, n: int) -> dict[str, Recipe]:
-    """The default recipe, each candidate with its own settings, and LightGBM's ways with imbalance."""
-    alone = {name: candidate_recipe(name, n_frauds) for name in NAMES}
-    odds = (n - n_frauds) / max(1, n_frauds)
-    ways = {f"lightgbm, {way}": change(alone["lightgbm"], odds) for way, change in IMBALANCE.items()}
-    return {"default": default_recipe(n_frauds), **alone, **ways}
+    """The default recipe, each candidate with its own settings, and LightGBM's other ways with imbalance.
+
+    All draw from the honest rows but the last two, which see every row: as they are, and with frauds weighted
+    by the root of the honest rows a fraud.
+    """
+    alone = {name: candidate_recipe(name, n_frauds, n) for name in NAMES}
+    (light,) = alone["lightgbm"].members
+    whole = Recipe((replace(light, honest_share=1.0),))
+    weighted = replace(whole, fraud_weight=max(1.0, (n / max(1, n_frauds)) ** 0.5))
+    return {
+        "default": default_recipe(n_frauds, n),
+        **alone,
+        "lightgbm, all rows": whole,
+        "lightgbm, weights": weighted,
+    }
 
 
 def _measure(name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int) -> tuple[Result, OutOfTime]:
@@ -138,8 +142,10 @@ def _result(name: str, seen: OutOfTime, logits: Floats) -> Result:
 
 
 def _stack(names: Sequence[str], predictions: Sequence[OutOfTime]) -> list[Result]:
-    """The stack of the candidates; nothing where one fold cannot teach another."""
+    """The stack of the candidates; nothing where there is one, or where one fold cannot teach another."""
     parts = [seen.logits for name, seen in zip(names, predictions, strict=True) if name in NAMES]
+    if len(parts) < 2:
+        return []
     seen = predictions[0]
     logits = stacked(parts, seen.y, seen.fold)
     if np.isnan(logits).all() or not seen.y[~np.isnan(logits)].any():

@@ -33,8 +33,8 @@ XGBOOST: dict[str, Any] = {
     "nthread": 2,
 }
 CATBOOST: dict[str, Any] = {
-    "trees": 400,
-    "learning_rate": 0.08,
+    "trees": 150,
+    "learning_rate": 0.12,
     "depth": 6,
     "l2_leaf_reg": 5.0,
     "rsm": 0.4,
@@ -49,12 +49,26 @@ LAMBDA_L2_FEW, FEW_FRAUDS = 1.0, 2_000
 """LightGBM's shrinkage of the leaves below so many frauds: the Handbook's week has 600, its 60 days 5,000."""
 
 
+BEST_FEATURES, HONEST_A_FRAUD, HONEST_A_FRAUD_FEW, HONEST_LEAST = 25, 25, 10, 5_000
+"""Of the default recipe: the columns a narrow member sees, and the honest rows a member sees, for each fraud
+and at least. See docs/quality.md for what they brought on days that were not tested."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One model of a bag: a candidate, and what differs from the candidate's own settings."""
 
     candidate: str = "lightgbm"
     params: Mapping[str, Any] = field(default_factory=dict)
+    features: int | None = None  # of the columns, only those of most gain; None: all
+    honest_share: float = 1.0  # of the honest rows, drawn by the member's seed; every fraud is seen
+
+    def __post_init__(self) -> None:
+        """Raises BadInput that names the value out of range."""
+        if self.features is not None and self.features < 1:
+            raise BadInput(f"recipe: features = {self.features} must be 1 or more, or null")
+        if not 0 < self.honest_share <= 1:
+            raise BadInput(f"recipe: honest_share = {self.honest_share} must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +76,12 @@ class Recipe:
     """How a model is made from labelled rows: the mean in logit of its members, and what they see."""
 
     members: tuple[Member, ...] = (Member(),)
-    features: int | None = None  # of the columns, only those of most gain; None: all
-    honest_share: float = 1.0  # of the honest rows, drawn anew for each member; every fraud is seen
     fraud_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises BadInput that names the value out of range."""
         if not 1 <= len(self.members) <= 20:
             raise BadInput(f"recipe: {len(self.members)} members; there must be 1 to 20")
-        if self.features is not None and self.features < 1:
-            raise BadInput(f"recipe: features = {self.features} must be 1 or more, or null")
-        if not 0 < self.honest_share <= 1:
-            raise BadInput(f"recipe: honest_share = {self.honest_share} must be above 0 and at most 1")
         if not 0 < self.fraud_weight <= 1e4:
             raise BadInput(f"recipe: fraud_weight = {self.fraud_weight} must be above 0 and at most 10000")
 
@@ -83,17 +91,29 @@ class Recipe:
         return "+".join(dict.fromkeys(member.candidate for member in self.members))
 
 
-def default_recipe(n_frauds: int) -> Recipe:
-    """What `train` does without a recipe, by how many frauds there are to learn from."""
-    light = Member("lightgbm", {"trees": 120, "feature_fraction": 0.6, **_shrinkage(n_frauds)})
-    cat = Member("catboost", {"trees": 150})
-    share = 1.0 if n_frauds < FEW_FRAUDS else 0.2
-    return Recipe((light, light, cat, cat), features=25, honest_share=share)
+def default_recipe(n_frauds: int, n: int) -> Recipe:
+    """What `train` does without a recipe, with so many frauds among n rows."""
+    light = {"trees": 150, **_shrinkage(n_frauds)}
+    narrow = {**light, "feature_fraction": 0.6}
+    many, few = (_honest_share(a_fraud, n_frauds, n) for a_fraud in (HONEST_A_FRAUD, HONEST_A_FRAUD_FEW))
+    return Recipe(
+        (
+            Member("lightgbm", light, None, many),
+            Member("lightgbm", narrow, BEST_FEATURES, many),
+            Member("catboost", {}, None, many),
+            Member("catboost", {}, BEST_FEATURES, few),
+        )
+    )
 
 
-def candidate_recipe(name: str, n_frauds: int) -> Recipe:
-    """One model of that candidate on all rows: where a search starts, and what a comparison measures."""
-    return Recipe((Member(name, _shrinkage(n_frauds) if name == "lightgbm" else {}),))
+def candidate_recipe(name: str, n_frauds: int, n: int) -> Recipe:
+    """One model of that candidate: where a search starts, and what a comparison measures."""
+    params = _shrinkage(n_frauds) if name == "lightgbm" else {}
+    return Recipe((Member(name, params, None, _honest_share(HONEST_A_FRAUD, n_frauds, n)),))
+
+
+def _honest_share(a_fraud: int, n_frauds: int, n: int) -> float:
+    return min(1.0, max(a_fraud * n_frauds, HONEST_LEAST) / max(1, n - n_frauds))
 
 
 def _shrinkage(n_frauds: int) -> dict[str, float]:

@@ -41,7 +41,7 @@ def search(
     tell: Tell = lambda _count, _best: None,
     weight: Floats | None = None,
 ) -> dict[str, Any]:
-    """The best settings of the recipe's one member: {recipe, average_precision, folds, first, trials, seconds}.
+    """The best settings of the recipe's one member: {recipe, average_precision, folds, first, trials}.
 
     A trial's value is the mean of the average precisions of the folds inside the span (`folds.usable`). The
     first trial is the recipe as it is (`first`), so the answer is never worse there. The study is kept in
@@ -74,7 +74,6 @@ def search(
         "folds": best.user_attrs["folds"],
         "first": done[0].value,
         "trials": len(done),
-        "seconds": time.monotonic() - began,
     }
 
 

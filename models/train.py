@@ -54,7 +54,7 @@ def train(
     too short, NotServable for a candidate that is no tree ensemble, ExportRefused when ONNX differs.
     """
     require_both_classes(y, f"{task.span}, as known before {task.as_of}")
-    recipe = task.recipe or default_recipe(int(y.sum()))
+    recipe = task.recipe or default_recipe(int(y.sum()), len(y))
     seen = out_of_time(recipe, rows, y, task.seed, weight, advance)
     calibration = fit_calibration(seen.logits, seen.y)
     scores = calibration.probability(seen.logits)
@@ -85,7 +85,7 @@ def train(
         warnings=tuple(warnings(seen)),
         seed=task.seed,
         params={**_stated(recipe, kinds), "n_trees": len(ensemble.roots)},
-        libraries={name: version(name) for name in _distributions(kinds)},
+        libraries=_libraries(kinds),
         opset={"ai.onnx": ONNX_OPSET, "ai.onnx.ml": ML_OPSET},
         onnx_sha256=sha256(onnx),
         trees_sha256=sha256(trees),
@@ -104,14 +104,17 @@ def require_both_classes(y: Labels, what: str) -> None:
 def _stated(recipe: Recipe, kinds: Sequence[Candidate]) -> dict[str, Any]:
     """The recipe with every setting of its members."""
     members = [
-        {"candidate": member.candidate, "params": {**kind.params, **member.params}}
+        {**asdict(member), "params": {**kind.params, **member.params}}
         for member, kind in zip(recipe.members, kinds, strict=True)
     ]
     return {**asdict(recipe), "members": members}
 
 
-def _distributions(kinds: Sequence[Candidate]) -> list[str]:
-    return sorted({*LIBRARIES, *(name for kind in kinds for name in kind.distributions)})
+def _libraries(kinds: Sequence[Candidate]) -> dict[str, str]:
+    found = {name: version(name) for name in LIBRARIES}
+    for kind in kinds:
+        found |= kind.libraries
+    return dict(sorted(found.items()))
 
 
 def fingerprint(rows: Rows, y: Labels) -> str:

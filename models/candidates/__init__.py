@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.errors import BadInput
 from models.calibration import sampling_shift
-from models.candidates.bag import Bag
+from models.candidates.bag import Bag, Narrow
 from models.candidates.base import Candidate, Fitted, Floats, Labels, NotServable, Vectors
 from models.params import Member, Recipe
 
@@ -33,33 +33,30 @@ def fit(recipe: Recipe, vectors: Vectors, y: Labels, seed: int, weight: Floats |
     if len(kinds) > 1 and not all(kind.additive for kind in kinds):
         raise BadInput("recipe: a forest or a logistic regression must be the only member")
     weights = _weights(recipe, y, weight)
-    columns = _columns(recipe, vectors, y, seed)
     members = [
-        _fit(kind, member, recipe.honest_share, vectors, y, weights, columns, seed * 1_000 + number)
+        _fit(kind, member, vectors, y, weights, seed * 1_000 + number)
         for number, (kind, member) in enumerate(zip(kinds, recipe.members, strict=True))
     ]
-    shift = sampling_shift(recipe.honest_share, recipe.fraud_weight) if kinds[0].additive else 0.0
-    return Bag(members, columns, vectors.shape[1], shift)
+    shifts = [sampling_shift(member.honest_share, recipe.fraud_weight) for member in recipe.members]
+    return Bag(members, vectors.shape[1], float(np.mean(shifts)) if kinds[0].additive else 0.0)
 
 
 def _fit(
     kind: Candidate,
     member: Member,
-    honest_share: float,
     vectors: Vectors,
     y: Labels,
     weights: Floats | None,
-    columns: NDArray[np.intp],
     seed: int,
 ) -> Fitted:
-    seen = _draw(y, honest_share, seed)
-    part = None if weights is None else weights[seen]
-    return kind.fit(vectors[np.ix_(seen, columns)], y[seen], part, {**kind.params, **member.params}, seed)
-
-
-def _draw(y: Labels, honest_share: float, seed: int) -> NDArray[np.intp]:
-    """Every fraud and that share of the honest rows, in their order."""
-    return np.flatnonzero(y | (np.random.default_rng(seed).random(len(y)) < honest_share))
+    seen = np.flatnonzero(y | (np.random.default_rng(seed).random(len(y)) < member.honest_share))
+    rows, part = vectors[seen], None if weights is None else weights[seen]
+    params = {**kind.params, **member.params}
+    if member.features is None or member.features >= vectors.shape[1]:
+        return kind.fit(rows, y[seen], part, params, seed)
+    columns = best_columns(rows, y[seen], member.features, seed)
+    fitted = kind.fit(np.ascontiguousarray(rows[:, columns]), y[seen], part, params, seed)
+    return Narrow(fitted, columns, vectors.shape[1])
 
 
 def _weights(recipe: Recipe, y: Labels, weight: Floats | None) -> Floats | None:
@@ -69,13 +66,9 @@ def _weights(recipe: Recipe, y: Labels, weight: Floats | None) -> Floats | None:
     return weights if weight is None else weights * weight
 
 
-def _columns(recipe: Recipe, vectors: Vectors, y: Labels, seed: int) -> NDArray[np.intp]:
-    """The columns the members see, ascending: all, or those of most gain in a LightGBM of the same rows."""
-    k = vectors.shape[1]
-    if recipe.features is None or recipe.features >= k:
-        return np.arange(k)
+def best_columns(vectors: Vectors, y: Labels, count: int, seed: int) -> NDArray[np.intp]:
+    """The columns (count,) of most gain in a LightGBM of these rows, ascending."""
     from models.candidates.lightgbm import gains
 
-    seen = _draw(y, recipe.honest_share, seed)
-    order = np.argsort(-gains(vectors[seen], y[seen], seed), kind="stable")
-    return np.sort(order[: recipe.features])
+    order = np.argsort(-gains(vectors, y, seed), kind="stable")
+    return np.sort(order[:count])

@@ -13,32 +13,49 @@ from models.trees_onnx import to_onnx
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bag:
-    """The mean of the members' logits, moved by `shift` (what was sampled away is corrected so).
+class Narrow:
+    """A model of some `columns` (c,) of vectors (n, k), as a model of all k."""
 
-    The members see `columns` (c,) of vectors (n, k) alone; `n_features` is k.
-    """
+    inner: Fitted
+    columns: NDArray[np.intp]
+    n_features: int
+
+    def logits(self, vectors: Vectors) -> Floats:
+        """See Fitted."""
+        return self.inner.logits(np.ascontiguousarray(vectors[:, self.columns]))
+
+    def ensemble(self) -> Ensemble:
+        """See Fitted."""
+        trees = self.inner.ensemble()
+        feature = np.where(trees.is_leaf, LEAF, self.columns[trees.feature])
+        return replace(trees, feature=feature.astype(np.int32))
+
+    def onnx(self) -> onnx.ModelProto:
+        """See Fitted."""
+        return to_onnx(self.ensemble(), self.n_features)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bag:
+    """The mean of the members' logits, moved by `shift`: what was sampled away is corrected so."""
 
     members: Sequence[Fitted]
-    columns: NDArray[np.intp]
     n_features: int
     shift: float = 0.0
 
     def logits(self, vectors: Vectors) -> Floats:
         """See Fitted."""
-        seen = vectors if len(self.columns) == self.n_features else vectors[:, self.columns]
-        total: Floats = np.sum([member.logits(seen) for member in self.members], axis=0)
+        total: Floats = np.sum([member.logits(vectors) for member in self.members], axis=0)
         return total / len(self.members) + self.shift
 
     def ensemble(self) -> Ensemble:
         """See Fitted. Raises NotServable when a member has no trees."""
         joined = mean([member.ensemble() for member in self.members])
-        feature = np.where(joined.is_leaf, LEAF, self.columns[joined.feature]).astype(np.int32)
-        return replace(joined, feature=feature, base=joined.base + self.shift)
+        return replace(joined, base=joined.base + self.shift)
 
     def onnx(self) -> onnx.ModelProto:
         """See Fitted."""
-        if len(self.members) == 1 and len(self.columns) == self.n_features and self.shift == 0.0:
+        if len(self.members) == 1 and self.shift == 0.0:
             return self.members[0].onnx()
         return to_onnx(self.ensemble(), self.n_features)
 

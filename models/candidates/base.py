@@ -53,7 +53,7 @@ class Candidate:
     """
 
     name: str
-    distributions: tuple[str, ...]  # whose versions a model records
+    libraries: Mapping[str, str]  # name → version, which a model records
     params: Params
     space: Callable[[Trial], dict[str, Any]]
     fit: Callable[[Vectors, Labels, Floats | None, Params, int], Fitted]

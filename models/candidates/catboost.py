@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import catboost
 import numpy as np
 from catboost import CatBoostClassifier, Pool
 
@@ -44,4 +45,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("catboost", ("catboost",), CATBOOST, space, fit)
+CANDIDATE = Candidate("catboost", {"catboost": catboost.__version__}, CATBOOST, space, fit)

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.ensemble import RandomForestClassifier
 
 from models.candidates.base import Candidate, Floats, Labels, Params, TreeModel, Trial, Vectors
@@ -34,4 +35,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("forest", ("scikit-learn",), FOREST, space, fit, additive=False)
+CANDIDATE = Candidate("forest", {"scikit-learn": sklearn.__version__}, FOREST, space, fit, additive=False)

@@ -28,10 +28,10 @@ def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed
 
 
 def gains(vectors: Vectors, y: Labels, seed: int) -> Floats:
-    """What each column's splits gained (k,) in 100 trees of the candidate's own settings."""
-    settings = {**FIXED, **LIGHTGBM, "seed": seed}
+    """What each column's splits gained (k,) in 50 trees of the candidate's own settings, at larger steps."""
+    settings = {**FIXED, **LIGHTGBM, "learning_rate": 0.1, "seed": seed}
     del settings["trees"]
-    booster = lgb.train(settings, lgb.Dataset(vectors, y), num_boost_round=100)
+    booster = lgb.train(settings, lgb.Dataset(vectors, y), num_boost_round=50)
     return np.asarray(booster.feature_importance("gain"), dtype=np.float64)
 
 
@@ -48,4 +48,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("lightgbm", ("lightgbm",), LIGHTGBM, space, fit)
+CANDIDATE = Candidate("lightgbm", {"lightgbm": lgb.__version__}, LIGHTGBM, space, fit)

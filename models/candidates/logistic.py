@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import sklearn
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
@@ -118,4 +119,4 @@ def space(trial: Trial) -> dict[str, Any]:
     return {"C": trial.suggest_float("C", 1e-4, 10.0, log=True)}
 
 
-CANDIDATE = Candidate("logistic", ("scikit-learn",), LOGISTIC, space, fit)
+CANDIDATE = Candidate("logistic", {"scikit-learn": sklearn.__version__}, LOGISTIC, space, fit)

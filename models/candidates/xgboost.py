@@ -40,4 +40,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("xgboost", ("xgboost",), XGBOOST, space, fit)
+CANDIDATE = Candidate("xgboost", {"xgboost": xgb.__version__}, XGBOOST, space, fit)

@@ -120,7 +120,7 @@ def search(
     with progress("trials") as bar:
         task = bar.add_task(f"{candidate} on {len(rows):,} payments, {int(y.sum()):,} frauds", total=trials)
         found = run(
-            candidate_recipe(candidate, int(y.sum())), rows, y, seed, Bounds(trials, minutes), study,
+            candidate_recipe(candidate, int(y.sum()), len(y)), rows, y, seed, Bounds(trials, minutes), study,
             lambda done, best: bar.update(task, completed=done, description=f"best {best:.4f}"),
         )  # fmt: skip
     out.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))

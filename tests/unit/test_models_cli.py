@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from features import catalog
 from features.errors import BadInput, VigiaError
+from models import compare as comparison
 from models import train
 from models.params import Member, Recipe
 from models.registry import ModelRefused
@@ -84,7 +86,7 @@ def reports_table(fraud: np.ndarray) -> pa.Table:
 def _few_trees() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         light = Member("lightgbm", {"trees": 60, "lambda_l2": 1.0, "num_threads": 1})
-        patch.setattr(train, "default_recipe", lambda _: Recipe((light, light), features=30))
+        patch.setattr(train, "default_recipe", lambda *_: Recipe((light, replace(light, features=30))))
         yield
 
 
@@ -174,6 +176,18 @@ def test_a_study_of_other_rows_is_refused(files: Path, tmp_path: Path) -> None:
     assert "is of other rows or settings" in str(error(*words, *other, "--trials", 1))
     (tmp_path / "s.db").write_text("no database")
     assert "is no study of this command" in str(error(*words, *SPAN, "--trials", 1))
+
+
+def test_compare_names_a_champion_within_the_budget(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    light = Recipe((Member("lightgbm", {"trees": 20, "num_threads": 1}),))
+    both = {"lightgbm": light, "logistic": Recipe((Member("logistic"),))}
+    monkeypatch.setattr(comparison, "contenders", lambda *_: both)
+    words = ("compare", "pix-fraud", *inputs(files), *SPAN)
+    found = answer(*words, "--latency-ms", 1000)
+    assert found["champion"] == "lightgbm"
+    assert [one["name"] for one in found["contenders"]][-1] == "stack"  # type: ignore[index, union-attr, attr-defined]
+    assert answer(*words, "--latency-ms", 0.01)["champion"] is None
+    assert "champion: lightgbm" in run(*words, "--latency-ms", 1000).stderr
 
 
 def test_evaluate_measures_later_days(files: Path, trained: Path) -> None:
