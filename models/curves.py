@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from models.costs import Thresholds
-from models.scored import Floats, Scored
+from models.decisions import outcomes
+from models.scored import Floats, Mask, Scored
 
 _CELL = 0.004  # of each axis; of the points within one cell the first is kept
 _LOGITS = np.arange(-14.0, 8.01, 0.5)
@@ -41,9 +42,8 @@ def distributions(found: Scored) -> dict[str, list[float]]:
     return answer
 
 
-def confusion(found: Scored, threshold: float) -> dict[str, float]:
-    """Sums of weights when every score >= `threshold` is stopped."""
-    stopped = found.score >= threshold
+def confusion(found: Scored, stopped: Mask) -> dict[str, float]:
+    """Sums of weights when the rows `stopped` (n,) are."""
     cells = {
         "frauds_stopped": stopped & found.y,
         "frauds_passed": ~stopped & found.y,
@@ -57,7 +57,8 @@ def agreement(
     found: Scored, thresholds: Thresholds, rival: Scored, rival_thresholds: Thresholds
 ) -> list[dict[str, Any]]:
     """Champion's outcome by ours: payments and frauds of each pair that occurs."""
-    ours, theirs = thresholds.outcome(found.score), rival_thresholds.outcome(rival.score)
+    ours = outcomes(thresholds, found.score, found.amount)
+    theirs = outcomes(rival_thresholds, rival.score, rival.amount)
     cells = []
     for here, our in enumerate(OUTCOMES):
         for there, their in enumerate(OUTCOMES):

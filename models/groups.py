@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.transaction import INITIATIONS, REPORT_TYPES
-from models.costs import APPROVE, Thresholds
+from models.costs import Thresholds
 from models.dataset import Rows, open_parquet
+from models.decisions import held_or_denied
 from models.intervals import effective, wilson
 from models.labels import CONFIRMED
 from models.metrics import average_precision
@@ -54,7 +55,7 @@ class Served:
     @classmethod
     def by(cls, found: Scored, thresholds: Thresholds) -> "Served":
         """Decided by `thresholds`."""
-        return cls(found, thresholds.outcome(found.score) != APPROVE)
+        return cls(found, held_or_denied(thresholds, found.score, found.amount))
 
 
 @dataclass(frozen=True, slots=True)

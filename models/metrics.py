@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from models.costs import APPROVE, Costs, Thresholds, outcome_costs
+from models.decisions import denied, held_or_denied, outcomes
 from models.payer_days import payer_days, precision_at_top
 from models.scored import Scored
 
@@ -68,23 +69,22 @@ def expected_calibration_error(y: Labels, scores: Floats, bins: int = 20) -> flo
     return float(sum(abs(scores[part].mean() - y[part].mean()) * len(part) for part in parts) / len(y))
 
 
-def at_threshold(
-    y: Labels, scores: Floats, amount: Floats, threshold: float, weight: Floats | None = None
+def when_stopped(
+    y: Labels, stopped: Labels, amount: Floats, threshold: float, weight: Floats | None = None
 ) -> dict[str, Any]:
-    """What flagging every score >= threshold finds: shares, counts and BRL."""
+    """What stopping the rows `stopped` (n,) finds: shares, counts and BRL; `threshold` is only repeated."""
     w = np.ones(len(y)) if weight is None else weight
-    flagged = scores >= threshold
-    caught = flagged & y
-    precision = float(w[caught].sum() / w[flagged].sum()) if flagged.any() else None
+    caught = stopped & y
+    precision = float(w[caught].sum() / w[stopped].sum()) if stopped.any() else None
     recall = float(w[caught].sum() / w[y].sum()) if y.any() else None
     f1 = 2 * precision * recall / (precision + recall) if precision and recall else None
     return {
         "threshold": threshold,
-        "flagged": int(flagged.sum()),
+        "flagged": int(stopped.sum()),
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "amount_flagged": float((w * amount)[flagged].sum()),
+        "amount_flagged": float((w * amount)[stopped].sum()),
         "fraud_amount_caught": float((w * amount)[caught].sum()),
         "fraud_amount": float((w * amount)[y].sum()),
     }
@@ -93,10 +93,11 @@ def at_threshold(
 def at_thresholds(
     y: Labels, scores: Floats, amount: Floats, thresholds: Thresholds, weight: Floats | None = None
 ) -> dict[str, Any]:
-    """`at_threshold` for REVIEW or worse, and for DENY."""
+    """`when_stopped` for what is held or denied, and for what is denied."""
+    stopped, refused = held_or_denied(thresholds, scores, amount), denied(thresholds, scores, amount)
     return {
-        "review": at_threshold(y, scores, amount, thresholds.review, weight),
-        "deny": at_threshold(y, scores, amount, thresholds.deny, weight),
+        "review": when_stopped(y, stopped, amount, thresholds.review, weight),
+        "deny": when_stopped(y, refused, amount, thresholds.deny, weight),
     }
 
 
@@ -140,14 +141,14 @@ def fraud_loss(found: Scored, costs: Costs) -> float:
 def saved(found: Scored, thresholds: Thresholds, costs: Costs) -> Floats:
     """BRL (n,) that deciding by `thresholds` saves on each row over approving it; below 0 where it costs."""
     table = outcome_costs(costs, found.y, found.amount)
-    chosen = table[np.arange(len(found)), thresholds.outcome(found.score)]
+    chosen = table[np.arange(len(found)), outcomes(thresholds, found.score, found.amount)]
     gained: Floats = found.weight * (table[:, APPROVE] - chosen)
     return gained
 
 
 def disturbed(found: Scored, thresholds: Thresholds) -> Floats:
     """(payers,) the customers of whom an honest payment was held or denied: their weight, else 0."""
-    stopped = (thresholds.outcome(found.score) != APPROVE) & ~found.y
+    stopped = held_or_denied(thresholds, found.score, found.amount) & ~found.y
     who = np.zeros(found.n_payers)
     np.maximum.at(who, found.payer[stopped], found.weight[stopped])
     return who

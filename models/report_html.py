@@ -131,7 +131,7 @@ def _decisions(found: Found) -> str:
     thresholds = found["about"]["thresholds"]
     both = [("review", "REVIEW or DENY"), ("deny", "DENY")]
     matrices = "".join(
-        f"<div><h3>{word}: score ≥ {thresholds[name]:.4g}</h3>{_matrix(found['confusion'][name])}</div>"
+        f"<div><h3>{word}: {_bounds(thresholds, name)}</h3>{_matrix(found['confusion'][name])}</div>"
         for name, word in both
     )
     rows = [
@@ -147,6 +147,12 @@ def _decisions(found: Found) -> str:
         f"{reais(found['money_saved'])} of it.",
         f'<div class="two">{matrices}</div>' + _table(head, rows),
     )  # fmt: skip
+
+
+def _bounds(thresholds: Mapping[str, float], name: str) -> str:
+    """A threshold in words; where it also asks for an expected loss, that too."""
+    loss = thresholds.get(f"{name}_loss", 0.0)
+    return f"score ≥ {thresholds[name]:.4g}" + (f" and score × amount ≥ {reais(loss)}" if loss else "")
 
 
 def _matrix(cell: Mapping[str, float]) -> str:

@@ -154,6 +154,8 @@ def test_evaluate_compares_with_a_champion_on_the_same_rows(
     assert [fold["from"] for fold in found["folds"]] == ["2026-03-06", "2026-03-07", "2026-03-08"]  # type: ignore[attr-defined]
     assert all("champion_recall" in group for group in found["groups"])  # type: ignore[attr-defined]
     assert "against_champion" not in alone
+    apart = [x["roc_auc"] - y["roc_auc"] for x, y in zip(found["folds"], alone["folds"], strict=True)]  # type: ignore[call-overload]
+    assert np.isclose(found["spread_against_champion"]["roc_auc"]["mean"], np.mean(apart))  # type: ignore[index]
     assert found["intervals"]["roc_auc"]["low"] < found["roc_auc"]  # type: ignore[index,operator]
 
 

@@ -111,7 +111,7 @@ def test_a_thinned_curve_has_the_area_of_the_whole() -> None:
 def test_confusion_and_agreement_count_every_payment_once() -> None:
     rng = np.random.default_rng(2)
     found = scored(rng.random(500) < 0.3, rng.uniform(0.01, 0.99, 500))
-    cell = curves.confusion(found, 0.6)
+    cell = curves.confusion(found, found.score >= 0.6)
     assert sum(cell.values()) == 500
     assert cell["frauds_stopped"] == (found.y & (found.score >= 0.6)).sum()
     rival = found.by(rng.uniform(0.01, 0.99, 500))
