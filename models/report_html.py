@@ -245,7 +245,13 @@ def _time(found: Found, drawn: Mapping[str, str]) -> str:
          _plain(x["average_precision"]), *(f"{value:.3f}" for value in (x["psi_score"], *x["psi"].values()))]
         for x in steady["parts"]
     ]  # fmt: skip
-    head = ["", "payments", "average precision", "PSI of score", *(escape(name) for name in watched)]
+    head = [
+        "",
+        "payments",
+        "average precision",
+        "PSI of score",
+        *(escape(name).replace("_", "_<wbr>") for name in watched),
+    ]
     return _section(
         "time", "Over time",
         f"Population stability index (PSI) against {steady['reference']}: below 0.1 nothing moved, above "

@@ -194,7 +194,7 @@ class Page(HTMLParser):
         wants = [given.get(name) for name in ("src", "href", "xlink:href", "data")]
         self.loads += [place for place in wants if place and not place.startswith("#")]
         self.ids += [name] if (name := given.get("id")) else []
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
