@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,11 @@ def read_sample(scorer: Scorer, question: Question) -> Sample:
     rows = rows.take(mature & ~known)
     if len(rows) == 0:
         raise BadInput(_nothing_left(question, bool(mature.any())))
-    y = label(rows, verdicts, start_of(question.as_of) if question.as_of else None)
+    rows, y, weight = _labelled(rows, verdicts, start_of(question.as_of) if question.as_of else None)
     types = fraud_types(rows, y, question.reports)
     said = [*_overlap(scorer, question.span), *_young(question, verdicts)]
     left_out = int((mature & known).sum()), int((~mature).sum())
-    return Sample(rows, y, np.ones(len(y)), types, *left_out, tuple(said), verdicts)
+    return Sample(rows, y, weight, types, *left_out, tuple(said), verdicts)
 
 
 def measure(
@@ -194,6 +194,11 @@ def _chunks(vectors: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 def _read(scorer: Scorer, features: Path, span: Span) -> Rows:
     return read_rows(features, span, scorer.manifest.feature_names, scorer.manifest.features_version)
+
+
+def _labelled(rows: Rows, verdicts: Verdicts, as_of: datetime | None) -> tuple[Rows, Mask, Floats]:
+    """The rows that have a label and stand for something (weight > 0), their labels and weights."""
+    return rows, label(rows, verdicts, as_of), np.ones(len(rows))
 
 
 def _mature(rows: Rows, question: Question) -> Mask:
