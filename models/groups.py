@@ -34,6 +34,9 @@ interval and the upper end of the rest's."""
 MIN_FRAUDS = 20
 """A group with fewer is said to be too small for a verdict."""
 
+MIN_HONEST = 50
+"""With fewer honest payments nothing is said of those that were stopped."""
+
 NEW_PAYER_DAYS = 30
 
 _HOURS = (("00-06 h", 0, 6), ("06-12 h", 6, 12), ("12-20 h", 12, 20), ("20-24 h", 20, 24))
@@ -136,7 +139,9 @@ def _figures(model: Served, grouping: Grouping, value: str, champion: Served | N
     rest = {**_shares("recall", model, ~inside & y), **_shares("honest_stopped", model, ~inside & ~y)}
     small = answer["frauds"] < MIN_FRAUDS
     alone = int((~inside & y).sum()) < MIN_FRAUDS
-    said = [*([] if small or alone else _fewer_caught(answer, rest)), *_more_stopped(answer, rest)]
+    few = int((inside & ~y).sum()) < MIN_HONEST
+    caught = [] if small or alone else _fewer_caught(answer, rest)
+    said = [*caught, *([] if few else _more_stopped(answer, rest))]
     answer["warning"] = f"{grouping.name} {value}: {'; '.join(said)}" if said else None
     answer["note"] = f"too small for a verdict on recall: {MIN_FRAUDS} frauds are needed" if small else None
     if champion is not None:

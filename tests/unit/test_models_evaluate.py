@@ -138,6 +138,11 @@ def test_a_small_group_is_said_to_be_small_and_not_judged() -> None:
     assert "20 frauds are needed" in a["note"]
 
 
+def test_a_few_honest_payments_are_no_warning() -> None:
+    assert two_groups((0.9, 0.9), (0.0, 0.5), 200, 40)[1]["warning"] is None
+    assert two_groups((0.9, 0.9), (0.0, 0.5), 200, 60)[1]["warning"] is not None
+
+
 def test_a_group_with_a_little_less_is_no_warning() -> None:
     a, _ = two_groups((0.85, 0.95), (0.01, 0.015), 200, 2_000)
     assert (a["warning"], a["note"]) == (None, None)
