@@ -56,10 +56,8 @@ def agreement(
     found: Scored, thresholds: Thresholds, rival: Scored, rival_thresholds: Thresholds
 ) -> list[dict[str, Any]]:
     """Champion's outcome by ours: payments and frauds of each pair that occurs."""
-    ours, theirs = (
-        thresholds.outcome(found.score, found.amount),
-        rival_thresholds.outcome(rival.score, rival.amount),
-    )
+    ours = thresholds.outcome(found.score, found.amount)
+    theirs = rival_thresholds.outcome(rival.score, rival.amount)
     cells = []
     for here, our in enumerate(OUTCOMES):
         for there, their in enumerate(OUTCOMES):

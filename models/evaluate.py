@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from models.dataset import Rows, Span, occurred_within, read_rows, start_of, to_
 from models.groups import Served, fraud_types, group_figures, groupings
 from models.intervals import LEVEL
 from models.labels import Verdicts, label, payer_known, read_verdicts
-from models.prequential import FOLD_DAYS, by_week, spread
+from models.prequential import FOLD_DAYS, by_week, gaps, spread
 from models.reliability import reliability
 from models.scored import scored
 from models.scorer import Scorer
@@ -94,11 +94,11 @@ def read_sample(scorer: Scorer, question: Question) -> Sample:
     rows = rows.take(mature & ~known)
     if len(rows) == 0:
         raise BadInput(_nothing_left(question, bool(mature.any())))
-    y = label(rows, verdicts, start_of(question.as_of) if question.as_of else None)
+    rows, y, weight = _labelled(rows, verdicts, start_of(question.as_of) if question.as_of else None)
     types = fraud_types(rows, y, question.reports)
     said = [*_overlap(scorer, question.span), *_young(question, verdicts)]
     left_out = int((mature & known).sum()), int((~mature).sum())
-    return Sample(rows, y, np.ones(len(y)), types, *left_out, tuple(said), verdicts)
+    return Sample(rows, y, weight, types, *left_out, tuple(said), verdicts)
 
 
 def measure(
@@ -114,6 +114,8 @@ def measure(
     answer["groups"] = group_figures(served, among, other)
     answer["notes"] = notes
     answer |= _bootstrapped(model, rival, champion, question)
+    if rival is not None:
+        answer["spread_against_champion"] = spread(gaps(answer["folds"], _folds(question, rival)))
     if question.against_simple:
         answer["average_precision_simple"] = _simple(scorer, question.features, sample)
     answer["warnings"] = [*sample.warnings, *answer["calibration"]["warnings"], *_group_warnings(answer)]
@@ -133,7 +135,7 @@ def score_rows(scorer: Scorer, rows: Rows) -> Floats:
 
 def _own(scorer: Scorer, question: Question, sample: Sample, model: Judged) -> dict[str, Any]:
     found, thresholds = model.found, model.thresholds
-    folds = by_week(question.span, found, thresholds, model.costs, question.fold_days, question.alert_rate)
+    folds = _folds(question, model)
     return {
         "model": scorer.model_id,
         "from": question.span.first.isoformat(),
@@ -150,6 +152,12 @@ def _own(scorer: Scorer, question: Question, sample: Sample, model: Judged) -> d
         "spread": spread(folds),
         "calibration": reliability(found),
     }
+
+
+def _folds(question: Question, model: Judged) -> list[dict[str, Any]]:
+    return by_week(
+        question.span, model.found, model.thresholds, model.costs, question.fold_days, question.alert_rate
+    )
 
 
 def _bootstrapped(
@@ -186,6 +194,11 @@ def _chunks(vectors: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 def _read(scorer: Scorer, features: Path, span: Span) -> Rows:
     return read_rows(features, span, scorer.manifest.feature_names, scorer.manifest.features_version)
+
+
+def _labelled(rows: Rows, verdicts: Verdicts, as_of: datetime | None) -> tuple[Rows, Mask, Floats]:
+    """The rows that have a label and stand for something (weight > 0), their labels and weights."""
+    return rows, label(rows, verdicts, as_of), np.ones(len(rows))
 
 
 def _mature(rows: Rows, question: Question) -> Mask:

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.transaction import INITIATIONS, REPORT_TYPES
-from models.costs import APPROVE, Thresholds
+from models.costs import Thresholds
 from models.dataset import Rows, open_parquet
+from models.decisions import held_or_denied
 from models.intervals import effective, wilson
 from models.labels import CONFIRMED
 from models.metrics import average_precision
@@ -32,6 +33,9 @@ interval and the upper end of the rest's."""
 
 MIN_FRAUDS = 20
 """A group with fewer is said to be too small for a verdict."""
+
+MIN_HONEST = 50
+"""With fewer honest payments nothing is said of those that were stopped."""
 
 NEW_PAYER_DAYS = 30
 
@@ -54,7 +58,7 @@ class Served:
     @classmethod
     def by(cls, found: Scored, thresholds: Thresholds) -> "Served":
         """Decided by `thresholds`."""
-        return cls(found, thresholds.outcome(found.score, found.amount) != APPROVE)
+        return cls(found, held_or_denied(thresholds, found.score, found.amount))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,9 @@ def _figures(model: Served, grouping: Grouping, value: str, champion: Served | N
     rest = {**_shares("recall", model, ~inside & y), **_shares("honest_stopped", model, ~inside & ~y)}
     small = answer["frauds"] < MIN_FRAUDS
     alone = int((~inside & y).sum()) < MIN_FRAUDS
-    said = [*([] if small or alone else _fewer_caught(answer, rest)), *_more_stopped(answer, rest)]
+    few = int((inside & ~y).sum()) < MIN_HONEST
+    caught = [] if small or alone else _fewer_caught(answer, rest)
+    said = [*caught, *([] if few else _more_stopped(answer, rest))]
     answer["warning"] = f"{grouping.name} {value}: {'; '.join(said)}" if said else None
     answer["note"] = f"too small for a verdict on recall: {MIN_FRAUDS} frauds are needed" if small else None
     if champion is not None:

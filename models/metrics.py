@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from models.costs import APPROVE, DENY, REVIEW, Costs, Thresholds, outcome_costs
+from models.costs import APPROVE, Costs, Thresholds, outcome_costs
+from models.decisions import denied, held_or_denied
 from models.payer_days import payer_days, precision_at_top
 from models.scored import Scored
 
@@ -68,22 +69,22 @@ def expected_calibration_error(y: Labels, scores: Floats, bins: int = 20) -> flo
     return float(sum(abs(scores[part].mean() - y[part].mean()) * len(part) for part in parts) / len(y))
 
 
-def _stopped(
-    y: Labels, flagged: Labels, amount: Floats, threshold: float, weight: Floats | None
+def when_stopped(
+    y: Labels, stopped: Labels, amount: Floats, threshold: float, weight: Floats | None = None
 ) -> dict[str, Any]:
-    """What stopping the rows `flagged` (n,) finds: shares, counts and BRL."""
+    """What stopping the rows `stopped` (n,) finds: shares, counts and BRL; `threshold` is only repeated."""
     w = np.ones(len(y)) if weight is None else weight
-    caught = flagged & y
-    precision = float(w[caught].sum() / w[flagged].sum()) if flagged.any() else None
+    caught = stopped & y
+    precision = float(w[caught].sum() / w[stopped].sum()) if stopped.any() else None
     recall = float(w[caught].sum() / w[y].sum()) if y.any() else None
     f1 = 2 * precision * recall / (precision + recall) if precision and recall else None
     return {
         "threshold": threshold,
-        "flagged": int(flagged.sum()),
+        "flagged": int(stopped.sum()),
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "amount_flagged": float((w * amount)[flagged].sum()),
+        "amount_flagged": float((w * amount)[stopped].sum()),
         "fraud_amount_caught": float((w * amount)[caught].sum()),
         "fraud_amount": float((w * amount)[y].sum()),
     }
@@ -92,11 +93,11 @@ def _stopped(
 def at_thresholds(
     y: Labels, scores: Floats, amount: Floats, thresholds: Thresholds, weight: Floats | None = None
 ) -> dict[str, Any]:
-    """What is found at REVIEW or worse, and at DENY; `threshold` is the bound on the score alone."""
-    outcome = thresholds.outcome(scores, amount)
+    """`when_stopped` for what is held or denied, and for what is denied."""
+    stopped, refused = held_or_denied(thresholds, scores, amount), denied(thresholds, scores, amount)
     return {
-        "review": _stopped(y, outcome >= REVIEW, amount, thresholds.review, weight),
-        "deny": _stopped(y, outcome == DENY, amount, thresholds.deny, weight),
+        "review": when_stopped(y, stopped, amount, thresholds.review, weight),
+        "deny": when_stopped(y, refused, amount, thresholds.deny, weight),
     }
 
 
@@ -147,7 +148,7 @@ def saved(found: Scored, thresholds: Thresholds, costs: Costs) -> Floats:
 
 def disturbed(found: Scored, thresholds: Thresholds) -> Floats:
     """(payers,) the customers of whom an honest payment was held or denied: their weight, else 0."""
-    stopped = (thresholds.outcome(found.score, found.amount) != APPROVE) & ~found.y
+    stopped = held_or_denied(thresholds, found.score, found.amount) & ~found.y
     who = np.zeros(found.n_payers)
     np.maximum.at(who, found.payer[stopped], found.weight[stopped])
     return who

@@ -139,6 +139,19 @@ def fold_figures(
     }  # fmt: skip
 
 
+def gaps(
+    folds: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
+) -> list[dict[str, float | None]]:
+    """Fold by fold, headline → ours less theirs; None where one of them has none."""
+    return [
+        {
+            name: None if ours[name] is None or theirs[name] is None else ours[name] - theirs[name]
+            for name in metrics.HEADLINES
+        }
+        for ours, theirs in zip(folds, others, strict=True)
+    ]
+
+
 def spread(folds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None] | None]:
     """Headline → {mean, std, min, max} over the folds that have it; one fold has no std."""
     return {

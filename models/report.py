@@ -1,7 +1,6 @@
 """Everything that a report shows, as one JSON-able dict: `evaluate`'s answer and the points of the plots."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ from features.catalog import FAMILIES
 from features.errors import BadInput
 from models import curves
 from models.bootstrap import Judged
-from models.costs import DENY, REVIEW
 from models.dataset import Rows, Span, read_rows
+from models.decisions import denied, held_or_denied
 from models.drift import psi
 from models.evaluate import Champion, Question, Sample, judged, measure, read_sample, score_rows
 from models.importance import importance
@@ -61,12 +60,12 @@ STEPS = 4
 def _pictures(model: Judged, rival: Judged | None) -> dict[str, Any]:
     found, thresholds = model.found, model.thresholds
     both = {"model": found} if rival is None else {"model": found, "champion": rival.found}
-    outcome = thresholds.outcome(found.score, found.amount)
-    stopped = {"review": outcome >= REVIEW, "deny": outcome == DENY}
+    decided = thresholds, found.score, found.amount
+    stopped = {"review": held_or_denied(*decided), "deny": denied(*decided)}
     answer: dict[str, Any] = {
         "roc": {name: curves.roc(x) for name, x in both.items()},
         "precision_recall": {name: curves.precision_recall(x) for name, x in both.items()},
-        "confusion": {name: curves.confusion(found, rows) for name, rows in stopped.items()},
+        "confusion": {name: curves.confusion(found, of) for name, of in stopped.items()},
         "reliability": {name: bins(x) for name, x in both.items()},
         "distributions": curves.distributions(found),
     }
@@ -145,6 +144,5 @@ def _about(scorer: Scorer) -> Mapping[str, Any]:
         "as_of": manifest.as_of.isoformat(),
         "n": manifest.n,
         "n_frauds": manifest.n_frauds,
-        "thresholds": asdict(scorer.thresholds),
-        "costs": manifest.model_dump(mode="json")["costs"],
+        **manifest.model_dump(mode="json", include={"thresholds", "costs"}),
     }

@@ -123,9 +123,9 @@ def _distributions(axes: Axes, found: Found) -> None:
     for name, colour in (("honest", GREEN), ("fraud", RED)):
         axes.stairs(parts[name], parts["edges"], color=colour, fill=True, alpha=0.35, label=name)
         axes.stairs(parts[name], parts["edges"], color=colour)
-    thresholds = found["about"]["thresholds"]
     top = axes.get_ylim()[1]
-    for name, threshold in thresholds.items():
+    for name in ("review", "deny"):
+        threshold = found["about"]["thresholds"][name]
         if 0 < threshold < 1:
             at = np.log(threshold / (1 - threshold))
             axes.axvline(at, color="#4a525a", linewidth=1, linestyle=":")

@@ -58,10 +58,15 @@ dt { color: var(--soft); } dd { margin: 0; }
 nav { font-size: 13.5px; margin: 0 0 8px; } nav a { margin-right: 14px; white-space: nowrap; }
 a { color: var(--blue); text-decoration: none; } a:hover { text-decoration: underline; }
 footer { color: var(--soft); font-size: 13px; margin-top: 20px; }
-@media (max-width: 760px) { .two, .cards { grid-template-columns: 1fr; } main { padding: 16px 12px; } }
+@media screen and (max-width: 760px) { .two, .cards { grid-template-columns: 1fr; }
+  main { padding: 16px 12px; } }
 @media print { body { background: #fff; font-size: 12px; } main { max-width: none; padding: 0; }
   nav { display: none; }
   section { border: 0; border-top: 1px solid var(--line); border-radius: 0; padding: 12px 0; margin: 0; }
-  .verdict { padding-left: 14px; } figure, tr, .card { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .verdict { padding-left: 14px; } figure, tr, .card { break-inside: avoid; }
+  h2, h3, p.lead { break-after: avoid; }
+  .scroll { overflow: visible; } table { font-size: 10px; } th, td { padding: 3px 4px; }
+  td { white-space: normal; } td.text { white-space: nowrap; } table.matrix td { min-width: 76px; }
+  .card .value { font-size: 19px; } .cards { gap: 8px; } .two { gap: 12px; } a { color: inherit; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 """

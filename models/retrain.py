@@ -163,9 +163,7 @@ class Retraining:
         def look() -> Answer:
             if plan.trials == 0:
                 return {"recipe": None, "trials": 0}
-            found, of = self._labelled(), candidate_recipe(
-                plan.candidate, data["frauds"], data["n"]
-            )
+            found, of = self._labelled(), candidate_recipe(plan.candidate, data["frauds"], data["n"])
             study = self._folder / "study.db"
             bounds = Bounds(plan.trials, plan.minutes)
             return search(of, found.rows, found.y, plan.seed, bounds, study, weight=found.weight)

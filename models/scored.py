@@ -51,7 +51,12 @@ class Scored:
 
 
 def scored(rows: Rows, y: Mask, score: Floats, weight: Floats | None = None) -> Scored:
-    """`rows` (n) with labels, scores and weights (None: each row stands for itself)."""
+    """`rows` (n) with labels, scores and weights (None: each row stands for itself).
+
+    Raises ValueError unless all weights are above 0.
+    """
     payer = rows.payer_account.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
     weights = np.ones(len(rows)) if weight is None else weight
+    if not (weights > 0).all():
+        raise ValueError("weights must be above 0; leave out the rows for which others stand")
     return Scored(y, score, rows.amount, payer, rows.day, weights)

@@ -178,7 +178,7 @@ def _tell(found: Mapping[str, Any]) -> None:
 
 def _headlines(found: Mapping[str, Any]) -> Table:
     rival = found.get("against_champion", {})
-    table = Table("figure", "value", "90 % interval", f"over {len(found['folds'])} folds")
+    table = Table("figure", "value", "90 % interval", f"folds: {len(found['folds'])}")
     if rival:
         table.add_column(f"less {found['champion']}")
     for name, spread in found["spread"].items():

@@ -104,7 +104,9 @@ class History:
 
     def evaluate(self) -> Quality:
         """Model and simple tree on the same later days."""
-        question = Question(self._features, self._reports, self.split.evaluation, against_simple=True)
+        question = Question(
+            self._features, self._reports, self.split.evaluation, against_simple=True, replicates=0
+        )
         answer = evaluate(Scorer.load(self._model), question)
         return Quality(
             answer["model"], answer["frauds"], answer["average_precision"], answer["average_precision_simple"]

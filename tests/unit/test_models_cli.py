@@ -216,6 +216,8 @@ def test_evaluate_compares_with_a_champion_on_the_same_rows(
     assert [fold["from"] for fold in found["folds"]] == ["2026-03-06", "2026-03-07", "2026-03-08"]  # type: ignore[attr-defined]
     assert all("champion_recall" in group for group in found["groups"])  # type: ignore[attr-defined]
     assert "against_champion" not in alone
+    apart = [x["roc_auc"] - y["roc_auc"] for x, y in zip(found["folds"], alone["folds"], strict=True)]  # type: ignore[call-overload]
+    assert np.isclose(found["spread_against_champion"]["roc_auc"]["mean"], np.mean(apart))  # type: ignore[index]
     assert found["intervals"]["roc_auc"]["low"] < found["roc_auc"]  # type: ignore[index,operator]
 
 
@@ -254,7 +256,7 @@ class Page(HTMLParser):
         wants = [given.get(name) for name in ("src", "href", "xlink:href", "data")]
         self.loads += [place for place in wants if place and not place.startswith("#")]
         self.ids += [name] if (name := given.get("id")) else []
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

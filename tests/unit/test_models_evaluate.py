@@ -15,6 +15,7 @@ from models.groups import Grouping, Served, fraud_types, group_figures, grouping
 from models.metrics import disturbed, fraud_loss, saved
 from models.prequential import Files, Fold, by_week, handbook_folds, prequential, spread, weeks
 from models.scored import Scored
+from models.scored import scored as as_scored
 
 FIRST = date(2026, 3, 1)
 NAMES = ("initiation", "local_hour", "payer_age_seconds")
@@ -137,6 +138,11 @@ def test_a_small_group_is_said_to_be_small_and_not_judged() -> None:
     assert "20 frauds are needed" in a["note"]
 
 
+def test_a_few_honest_payments_are_no_warning() -> None:
+    assert two_groups((0.9, 0.9), (0.0, 0.5), 200, 40)[1]["warning"] is None
+    assert two_groups((0.9, 0.9), (0.0, 0.5), 200, 60)[1]["warning"] is not None
+
+
 def test_a_group_with_a_little_less_is_no_warning() -> None:
     a, _ = two_groups((0.85, 0.95), (0.01, 0.015), 200, 2_000)
     assert (a["warning"], a["note"]) == (None, None)
@@ -232,6 +238,15 @@ def test_by_week_leaves_out_weeks_without_payments() -> None:
     found = scored([True, False] * 5, [0.9, 0.1] * 5, [1.0] * 10, list(range(10)))
     folds = by_week(Span(FIRST, FIRST + timedelta(days=20)), found, None, None)
     assert [fold["from"] for fold in folds] == ["2026-03-01"]
+
+
+def test_weights_are_above_zero() -> None:
+    rows = make_rows(3)
+    with pytest.raises(ValueError, match="above 0"):
+        as_scored(rows, np.zeros(3, dtype=bool), np.full(3, 0.5), np.array([1.0, 0.0, 2.0]))
+    found = as_scored(rows, np.zeros(3, dtype=bool), np.full(3, 0.5), np.array([1.0, 4.0, 2.0]))
+    assert found.payer.tolist() == [0, 1, 2]
+    assert found.weight.tolist() == [1.0, 4.0, 2.0]
 
 
 def test_missing_files_are_bad_input(tmp_path: Path) -> None:
