@@ -13,7 +13,7 @@ from models import gates, parity
 from models.dataset import open_features
 from models.gates import PASSED, REFUSED, Finding, GateRefused, Gates
 from models.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
-from models.registry import Model, ModelRefused, load
+from models.registry import Model, ModelRefused, check_target, load, save
 from models.scorer import Scorer
 from models.trees import Ensemble
 
@@ -41,6 +41,12 @@ def named(registry: Registry, text: str) -> Version:
     if not text.isdecimal():
         raise BadInput(f"{text!r} is no version: give a number, or @challenger")
     return registry.get(int(text))
+
+
+def fetch(registry: Registry, version: Version, out: Path) -> None:
+    """The version's folder as `out`, vetted. Raises ModelRefused; BadInput where `out` is another thing."""
+    check_target(out)
+    save(out, _fetched(registry, version))
 
 
 def promote(registry: Registry, version: Version, bounds: Gates, features: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`vigia models register|list|promote|rollback|watch`: options in, one answer out."""
+"""`vigia models register|list|fetch|promote|rollback|watch`: options in, one answer out."""
 
 import os
 import sys
@@ -30,6 +30,7 @@ def register(_: typer.Typer) -> None:
     """Add the commands to the group `models`."""
     models.app.command("register")(register_command)
     models.app.command("list")(list_command)
+    models.app.command("fetch")(fetch_command)
     models.app.command("promote")(promote_command)
     models.app.command("rollback")(rollback_command)
     models.app.command("watch")(watch_command)
@@ -73,6 +74,23 @@ def list_command(product: Product = "pix-fraud", as_json: Json = False) -> None:
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["registered_at"] / 1000))
         table.add_row(str(each["version"]), each["model_id"], ", ".join(each["aliases"]), f"{when} UTC")
     console.print(table if versions else f"{product} has no versions: `vigia models register DIR`")
+
+
+def fetch_command(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A version's number, or @champion, @challenger.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write, as it was registered.")],
+    product: Product = "pix-fraud",
+    as_json: Json = False,
+) -> None:
+    """Write a version's model folder, e.g. the champion's to evaluate a challenger against."""
+    with train_extra():
+        from models.promotion import fetch, named
+    registry = _registry(product)
+    found = named(registry, version)
+    fetch(registry, found, out)
+    _tell({"version": found.as_dict(), "out": str(out)}, as_json)
 
 
 def promote_command(

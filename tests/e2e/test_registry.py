@@ -133,7 +133,7 @@ def test_a_champion_is_swapped_under_load_and_a_broken_one_is_not(
     try:
         eventually(worker.ready, f"ready\n{world.logs()}")
         eventually(lambda: shadow.reads(1), "the shadow reads")
-        messages = traffic(60_000, seed=8)
+        messages = traffic(45_000, seed=8)
         sent, swapped_after, began = 0, None, 0.0
         while swapped_after is None or sent < 4 * CHUNK or time.monotonic() < began + swapped_after + 2:
             world.publish(messages[sent : sent + CHUNK], rate=RATE)

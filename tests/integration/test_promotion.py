@@ -269,6 +269,10 @@ def test_the_commands_answer_in_json(
 
     registered(registry, folders[0], tmp_path)
     assert answer("promote", 1, *options)["champion"]["aliases"] == ["champion"]
+    fetched = answer("fetch", "@champion", "--out", tmp_path / "fetched")
+    assert fetched["version"]["version"] == 1
+    for name in (ONNX_FILE, TREES_FILE, JSON_FILE):
+        assert (tmp_path / "fetched" / name).read_bytes() == (folders[0] / name).read_bytes()
     listed = answer("list")["versions"]
     assert [(v["version"], v["aliases"]) for v in listed] == [(1, ["champion"])]
     assert isinstance(run("rollback").exception, VigiaError)
