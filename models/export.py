@@ -20,6 +20,7 @@ Trained = Callable[[Vectors], Logits]
 TOLERANCE = 1e-4  # in logit
 _CHUNK = 16_384
 _NAN_ROWS = 1_000
+_VISITORS = 4_096
 _AROUND = np.array([-np.inf, 0.0, np.inf], dtype=np.float32)
 
 
@@ -86,15 +87,17 @@ def _nan_rows(vectors: Vectors) -> Iterator[Vectors]:
 
 
 def _boundary_rows(ensemble: Ensemble, vectors: Vectors) -> Iterator[Vectors]:
-    """For every split a training row whose value is the threshold, one float32 below and one above."""
-    features, thresholds = ensemble.thresholds()
-    for at in range(0, len(features), _CHUNK // 3):
-        columns, on = (np.repeat(array[at : at + _CHUNK // 3], 3) for array in (features, thresholds))
+    """For every split a training row that comes to it, on the threshold, one float32 below, one above."""
+    some = vectors[:: max(1, len(vectors) // _VISITORS)]
+    visitors = ensemble.visitors(some)
+    splits = ensemble.splits()
+    for at in range(0, len(splits), _CHUNK // 3):
+        nodes = np.repeat(splits[at : at + _CHUNK // 3], 3)
+        on, rows = ensemble.threshold[nodes], some[visitors[nodes]]
         # A split of NaN from the rest lies at the largest float.
         with np.errstate(over="ignore", under="ignore"):
             probes = np.nextafter(on, np.tile(_AROUND, len(on) // 3))
         probes[1::3] = on[1::3]
-        rows = vectors[(3 * at + np.arange(len(columns))) % len(vectors)].copy()
-        rows[np.arange(len(columns)), columns] = probes
+        rows[np.arange(len(rows)), ensemble.feature[nodes]] = probes
         # A vector is finite or NaN, and the two read infinity apart at a split that only parts NaN.
         yield rows[np.isfinite(probes)]

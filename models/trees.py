@@ -30,7 +30,7 @@ class ExportRefused(VigiaError):
 
 
 class Tree(NamedTuple):
-    """One tree of m nodes, the root first; arrays as an Ensemble's, but `left` and `right` count in the tree."""
+    """One tree of m nodes, the root first; arrays as an Ensemble's, `left` and `right` in the tree."""
 
     feature: NDArray[np.integer]
     threshold: NDArray[np.float32]
@@ -105,11 +105,25 @@ class Ensemble:
         leaf: NDArray[np.bool_] = self.feature == LEAF
         return leaf
 
-    def thresholds(self) -> tuple[Ints, NDArray[np.float32]]:
-        """Every (feature column, threshold) of every split once, in order."""
-        split = ~self.is_leaf
-        pairs = np.unique(np.rec.fromarrays([self.feature[split], self.threshold[split]]))
-        return pairs["f0"], pairs["f1"]
+    def splits(self) -> Ints:
+        """One node of every (feature, threshold), in their order."""
+        nodes = np.flatnonzero(~self.is_leaf)
+        _, first = np.unique(
+            np.rec.fromarrays([self.feature[nodes], self.threshold[nodes]]), return_index=True
+        )
+        return nodes[first].astype(np.int32)
+
+    def visitors(self, vectors: NDArray[np.float32]) -> NDArray[np.intp]:
+        """For each node (m,) one of the rows (n, k) that come through it; 0 where none does."""
+        rows, found = np.arange(len(vectors))[:, None], np.zeros(len(self.feature), np.intp)
+        node, before = np.broadcast_to(self.roots, (len(vectors), len(self.roots))), None
+        while before is None or (node != before).any():
+            found[node] = rows
+            x, before = vectors[rows, self.feature[node]], node
+            left = (x <= self.threshold[node]) | (np.isnan(x) & self.missing_left[node])
+            below = np.where(left, self.left[node], self.right[node])
+            node = np.where(self.feature[node] == LEAF, node, below)
+        return found
 
 
 def logit_of(probability: Floats) -> Floats:
