@@ -117,8 +117,7 @@ def promote_command(
         with console.status("at the gates"):
             answer = promote(registry, named(registry, version), bounds, features)
     except GateRefused as refused:
-        if as_json:
-            emit_json({"changed": False, "gates": [finding.as_dict() for finding in refused.findings]})
+        _tell({"gates": [finding.as_dict() for finding in refused.findings], "changed": False}, as_json)
         raise
     _tell(answer, as_json)
 
@@ -183,13 +182,13 @@ def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         emit_json(answer)
         return
-    for finding in answer.get("gates", ()):
-        console.print(f"{finding['result']:8} {finding['gate']}: {finding['told']}", highlight=False)
-    for name, value in answer.items():
-        if isinstance(value, Mapping):
-            aliases = ", ".join(value["aliases"]) or "no alias"
-            console.print(
-                f"{name}: version {value['version']}, {value['model_id']} ({aliases})", highlight=False
-            )
-        elif name != "gates":
-            console.print(f"{name}: {value}", highlight=False)
+    lines = [f"{f['result']:8} {f['gate']}: {f['told']}" for f in answer.get("gates", ())]
+    lines += [f"{name}: {_described(value)}" for name, value in answer.items() if name != "gates"]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    return f"version {value['version']}, {value['model_id']} ({', '.join(value['aliases']) or 'no alias'})"
