@@ -52,6 +52,14 @@ def sigmoid(z: Floats) -> Floats:
     return np.clip(probability, _ABOVE_ZERO, _BELOW_ONE)
 
 
+def sampling_shift(honest_share: float, fraud_weight: float = 1.0) -> float:
+    """What to add to the logits of a model that saw a share of the honest rows, and frauds so often.
+
+    Keeping a share s of the honest and counting a fraud w times multiplies the odds of fraud by w / s.
+    """
+    return float(np.log(honest_share) - np.log(fraud_weight))
+
+
 def fit_calibration(z: Floats, y: NDArray[np.bool_]) -> Calibration:
     """The map of least log loss (plus the prior) for raw logits `z` (n,) and labels `y` (n,).
 

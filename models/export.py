@@ -25,7 +25,12 @@ _AROUND = np.array([-np.inf, 0.0, np.inf], dtype=np.float32)
 
 
 def export(
-    trained: Trained, ensemble: Ensemble, vectors: Vectors, calibration: Calibration, thresholds: Thresholds
+    trained: Trained,
+    ensemble: Ensemble,
+    vectors: Vectors,
+    calibration: Calibration,
+    thresholds: Thresholds,
+    amount: Logits | None = None,
 ) -> bytes:
     """The trained model's trees as ONNX bytes, checked on the training `vectors` (n, k).
 
@@ -33,7 +38,7 @@ def export(
     on rows with many NaN, and on rows that lie on a split's threshold or one float32 beside it.
     """
     content: bytes = to_onnx(ensemble, vectors.shape[1]).SerializeToString(deterministic=True)
-    check(trained, content, vectors, calibration, thresholds, ensemble)
+    check(trained, content, vectors, calibration, thresholds, ensemble, amount)
     return content
 
 
@@ -44,13 +49,19 @@ def check(
     calibration: Calibration,
     thresholds: Thresholds,
     ensemble: Ensemble | None = None,
+    amount: Logits | None = None,
 ) -> None:
-    """Raises ExportRefused as `export` does. A model without trees (`ensemble` None) has no thresholds."""
+    """Raises ExportRefused as `export` does. A model without trees (`ensemble` None) has no thresholds.
+
+    Without the rows' `amount` (n,) in BRL their decisions are compared by the bounds on the score alone.
+    """
     session = open_session(content)
-    for rows in _chunks(vectors):
+    amounts = np.full(len(vectors), np.inf) if amount is None else amount
+    for at in range(0, len(vectors), _CHUNK):
+        rows, brl = vectors[at : at + _CHUNK], amounts[at : at + _CHUNK]
         own, served = trained(rows), run_session(session, rows)
         _require_close(own, served, "the training vectors")
-        outcomes = [thresholds.outcome(calibration.probability(logits)) for logits in (own, served)]
+        outcomes = [thresholds.outcome(calibration.probability(logits), brl) for logits in (own, served)]
         if (flips := int((outcomes[0] != outcomes[1]).sum())) > 0:
             raise ExportRefused(f"{flips} decisions flip between the library and ONNX; nothing was written")
     _require_close_on(trained, session, _nan_rows(vectors), "rows with NaN")
@@ -71,11 +82,6 @@ def _require_close(own: Logits, served: Logits, kind: str) -> None:
         raise ExportRefused(
             f"the library and ONNX differ by {distance:.3g} in logit on {kind}; nothing was written"
         )
-
-
-def _chunks(vectors: Vectors) -> Iterator[Vectors]:
-    for at in range(0, len(vectors), _CHUNK):
-        yield vectors[at : at + _CHUNK]
 
 
 def _nan_rows(vectors: Vectors) -> Iterator[Vectors]:

@@ -3,36 +3,42 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import BadInput
+from models.candidates import fit
 from models.dataset import Rows
-from models.params import MAX_TREES, MIN_TREES, PARAMS, PATIENCE
-from models.trees_lightgbm import raw_logits
+from models.params import Recipe
 
 MAX_FOLDS = 3
 _FIRST_SHARE = 0.4  # of the days, which no fold predicts
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Advance = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
-    """Raw logits (m,) of all folds' predicted rows with labels and amounts, and the trees that did best."""
+    """The predicted rows (m,) of all folds: raw logits, labels, amounts in BRL, fold; and their days."""
 
-    logits: NDArray[np.float64]
+    logits: Floats
     y: Mask
-    amount: NDArray[np.float64]
-    n_trees: int
-    n_folds: int
+    amount: Floats
+    fold: NDArray[np.intp]
+    days: int
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds predicted."""
+        return len(np.unique(self.fold))
 
 
 def expanding(days: NDArray[np.datetime64]) -> Iterator[tuple[Mask, Mask]]:
     """(train, predict) masks: each fold predicts the next chunk of days from all days before it.
 
-    `days` (n,) is each row's UTC day. At most 4 folds over the days after the first 40 %; two days give one.
+    `days` (n,) is each row's UTC day. At most 3 folds over the days after the first 40 %; two days give one.
     """
     unique = np.unique(days)
     first = max(1, round(_FIRST_SHARE * len(unique)))
@@ -47,52 +53,44 @@ def fold_count(days: int) -> int:
     return min(MAX_FOLDS, days - max(1, round(_FIRST_SHARE * days)))
 
 
-def out_of_time(rows: Rows, y: Mask, seed: int, advance: Callable[[str], None]) -> OutOfTime:
-    """Predict each fold's days from the earlier ones, with the count of trees of least log loss over all.
+def usable(rows: Rows, y: Mask) -> list[tuple[Mask, Mask]]:
+    """The folds whose training days have both classes.
 
-    Folds whose training days have one class are left out. Raises BadInput when no fold remains, or when the
-    predicted days have no fraud.
+    Raises BadInput when no fold remains, or when the predicted days have no fraud.
     """
-    fitted: list[tuple[lgb.Booster, Mask]] = []
-    losses = np.zeros(MAX_TREES)
-    for train, predict in expanding(rows.day):
-        if y[train].any() and not y[train].all():
-            booster, curve = _fit(rows, y, train, predict, seed)
-            fitted.append((booster, predict))
-            losses += curve * predict.sum()
-        advance("an out-of-time fold")
-    if not fitted or not any(y[predict].any() for _, predict in fitted):
+    folds = [fold for fold in expanding(rows.day) if y[fold[0]].any() and not y[fold[0]].all()]
+    if not any(y[predict].any() for _, predict in folds):
         raise BadInput(
             "--train-from/--train-to: calibration and thresholds need 2 days or more, "
             "with fraud early and late; choose a longer span"
         )
-    n_trees = max(MIN_TREES, int(np.argmin(losses)) + 1)
-    logits = [raw_logits(booster, rows.vectors[predict], n_trees) for booster, predict in fitted]
-    predicted = [predict for _, predict in fitted]
+    return folds
+
+
+def out_of_time(
+    recipe: Recipe,
+    rows: Rows,
+    y: Mask,
+    seed: int,
+    weight: Floats | None = None,
+    advance: Advance = lambda _: None,
+) -> OutOfTime:
+    """Each fold's days as the recipe's model of the earlier ones predicts them. Raises as `usable` does."""
+    folds = usable(rows, y)
+    logits = []
+    for train, predict in folds:
+        model = fit(recipe, rows.vectors[train], y[train], seed, None if weight is None else weight[train])
+        logits.append(model.logits(rows.vectors[predict]))
+        advance("an out-of-time fold")
+    return gathered(rows, y, [predict for _, predict in folds], logits)
+
+
+def gathered(rows: Rows, y: Mask, predicted: list[Mask], logits: list[Floats]) -> OutOfTime:
+    """The folds' predictions as one."""
     return OutOfTime(
         np.concatenate(logits),
         np.concatenate([y[predict] for predict in predicted]),
         np.concatenate([rows.amount[predict] for predict in predicted]),
-        n_trees,
-        len(fitted),
+        np.repeat(np.arange(len(predicted)), [len(part) for part in logits]),
+        sum(len(np.unique(rows.day[predict])) for predict in predicted),
     )
-
-
-def _fit(
-    rows: Rows, y: Mask, train: Mask, predict: Mask, seed: int
-) -> tuple[lgb.Booster, NDArray[np.float64]]:
-    """A booster of the most trees on the `train` rows, and its log loss (trees,) on the `predict` rows."""
-    known = lgb.Dataset(rows.vectors[train], y[train])
-    unseen = lgb.Dataset(rows.vectors[predict], y[predict], reference=known)
-    curves: dict[str, dict[str, list[float]]] = {}
-    booster = lgb.train(
-        {**PARAMS, "metric": "binary_logloss", "seed": seed},
-        known,
-        num_boost_round=MAX_TREES,
-        valid_sets=[unseen],
-        valid_names=["unseen"],
-        callbacks=[lgb.record_evaluation(curves), lgb.early_stopping(PATIENCE, verbose=False)],
-    )
-    curve = np.array(curves["unseen"]["binary_logloss"])
-    # Where it stopped early the loss was rising: taking it as level there favours no later count.
-    return booster, np.pad(curve, (0, MAX_TREES - len(curve)), mode="edge")

@@ -35,6 +35,7 @@ class Manifest(BaseModel):
     format: int = FORMAT
     model_id: str = UNNAMED
     product: str
+    candidate: str = "lightgbm"
     features_version: str
     feature_names: tuple[str, ...]
     thresholds: Thresholds
@@ -45,7 +46,9 @@ class Manifest(BaseModel):
     as_of: date
     n: int
     n_frauds: int
+    data_sha256: str = ""  # of the training rows' vectors, amounts, times and labels
     metrics: Mapping[str, Any]  # out of time, inside the training span
+    warnings: tuple[str, ...] = ()  # what whoever serves it should know
     seed: int
     params: Mapping[str, Any]
     libraries: Mapping[str, str]

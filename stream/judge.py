@@ -71,7 +71,10 @@ class Judge:
         if any(score != score for score in scores):
             raise ValueError("a score is not a number")
         with metrics.stage("encode"):
-            outcomes = [self._policy.outcome(score) for score in scores]
+            outcomes = [
+                self._policy.outcome(score, payment.amount)
+                for score, payment in zip(scores, payments, strict=True)
+            ]
             outcomes = [
                 REVIEW if again and o == APPROVE else o for o, again in zip(outcomes, replayed, strict=True)
             ]

@@ -1,7 +1,7 @@
 """From a score to an outcome, and the words for it. One line a reason; texts are shown, so pt-BR."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 
 from models.costs import Thresholds
@@ -32,16 +32,18 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Policy:
-    """REVIEW and DENY from the model's thresholds, which were chosen from stated costs."""
+    """REVIEW and DENY by the model's thresholds on p and p × amount, chosen from stated costs."""
 
     thresholds: Thresholds
 
     @cached_property
     def version(self) -> str:
-        bounds = f"{self.thresholds.review!r} {self.thresholds.deny!r}"
+        bounds = " ".join(repr(bound) for bound in astuple(self.thresholds))
         return f"costs@{hashlib.sha256(bounds.encode()).hexdigest()[:8]}"
 
-    def outcome(self, score: float) -> str:
-        if score >= self.thresholds.deny:
+    def outcome(self, score: float, centavos: int) -> str:
+        """The outcome of one payment, as `Thresholds.outcome` gives it for many."""
+        bounds, loss = self.thresholds, score * (centavos / 100)
+        if score >= bounds.deny and loss >= bounds.deny_loss:
             return DENY
-        return REVIEW if score >= self.thresholds.review else APPROVE
+        return REVIEW if score >= bounds.review and loss >= bounds.review_loss else APPROVE

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from features import catalog
 from models.dataset import Rows, Span
+from models.params import Member, Recipe
 from models.registry import save
 from models.train import Task, train
 
@@ -27,6 +28,7 @@ def small_model(folder: Path, seed: int = 3) -> Path:
         ids, ids, first + np.arange(n) * np.timedelta64(60, "s"), np.nan_to_num(amount, nan=1.0), vectors
     )
     span = Span(date(2026, 1, 1), date(2026, 1, 3))
-    task = Task("pix-fraud", span, date(2026, 1, 11), catalog.NAMES, catalog.FEATURES_VERSION)
+    recipe = Recipe((Member("lightgbm", {"trees": 60, "lambda_l2": 1.0}),))
+    task = Task("pix-fraud", span, date(2026, 1, 11), catalog.NAMES, catalog.FEATURES_VERSION, recipe=recipe)
     save(folder, train(task, rows, rng.random(n) < risk))
     return folder

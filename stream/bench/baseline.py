@@ -59,7 +59,7 @@ def make_app(settings: Settings, read: Windows) -> faust.App:
             score = float(scorer.score(vector)[0])
             decision = {
                 "event_id": payment["event_id"],
-                "decision": policy.outcome(score),
+                "decision": policy.outcome(score, centavos),
                 "score": score,
                 "model": scorer.model_id,
             }

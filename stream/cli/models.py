@@ -1,22 +1,29 @@
-"""`vigia models train|evaluate|score`: options in, one answer out; the work is in `models/`."""
+"""`vigia models train|search|compare|evaluate|score`: options in, one answer out; the work is elsewhere."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 from rich.table import Table
 
 from features import catalog
 from features.errors import BadInput
-from models.costs import Costs
+from models.costs import read_costs
 from models.extras import train_extra
 from stream.cli.common import console, emit_json, parse_day, progress
 
+if TYPE_CHECKING:
+    from models.dataset import Rows, Span
+    from models.train import Labels
+
 PRODUCTS = ("pix-fraud",)
 REPORT_DELAY = timedelta(days=8)  # a week for the report, and the day on which it is known in full
-_COSTS = Costs()
+LATENCY_MS = 10.0
+"""What scoring a batch of 256 may take at the 99th percentile: a third of the 40 ms promised, with room."""
 
 app = typer.Typer(help="Train, measure and apply models.", no_args_is_help=True)
 
@@ -25,6 +32,14 @@ Reports = Annotated[Path, typer.Option("--reports", help="Parquet file of fraud 
 First = Annotated[str, typer.Option("--from", metavar="DAY", help="First day (UTC).")]
 Last = Annotated[str, typer.Option("--to", metavar="DAY", help="Last day (UTC), included.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Product = Annotated[str, typer.Argument(help="Which model: pix-fraud.")]
+TrainFrom = Annotated[str, typer.Option(metavar="DAY", help="First day (UTC).")]
+TrainTo = Annotated[str, typer.Option(metavar="DAY", help="Last day (UTC), included.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="DAY", help="Labels: reports before this day. Default: train-to + 8 days."),
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same seed and input, same answer.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Model folder of `vigia models train`.")]
 
 
@@ -35,58 +50,152 @@ def register(parent: typer.Typer) -> None:
 
 @app.command()
 def train(
-    product: Annotated[str, typer.Argument(help="Which model: pix-fraud.")],
+    product: Product,
     features: Features,
     reports: Reports,
-    train_from: Annotated[str, typer.Option(metavar="DAY", help="First day (UTC).")],
-    train_to: Annotated[str, typer.Option(metavar="DAY", help="Last day (UTC), included.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: a served model.")],
-    as_of: Annotated[
-        str | None,
-        typer.Option(metavar="DAY", help="Labels: reports before this day. Default: train-to + 8 days."),
+    train_from: TrainFrom,
+    train_to: TrainTo,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: the model and its manifest.")],
+    as_of: AsOf = None,
+    seed: Seed = 0,
+    costs: Annotated[
+        Path | None, typer.Option("--costs", help="TOML file of costs. Default: the package's costs.toml.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same seed and input, same model.")] = 0,
-    cost_fraud_loss_share: Annotated[
-        float, typer.Option(help="Share of a fraud's amount that is lost.")
-    ] = _COSTS.fraud_loss_share,
-    cost_review: Annotated[float, typer.Option(help="BRL for one review.")] = _COSTS.review,
-    cost_review_catch_share: Annotated[
-        float, typer.Option(help="Share of frauds under review that it stops.")
-    ] = _COSTS.review_catch_share,
-    cost_wrong_denial: Annotated[
-        float, typer.Option(help="BRL for one honest payment denied.")
-    ] = _COSTS.wrong_denial,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="JSON file of `vigia models search`. Default: built in.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled days and write its folder."""
-    if product not in PRODUCTS:
-        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
-    costs = Costs(cost_fraud_loss_share, cost_review, cost_review_catch_share, cost_wrong_denial)
-    first, last = _days(train_from, train_to, "--train-from", "--train-to")
-    known = parse_day(as_of, "--as-of") if as_of else last + REPORT_DELAY
-    if known <= last:
-        raise BadInput(f"--as-of: {known} is not after --train-to {last}; labels come after the payments")
+    span, known = _training_span(product, train_from, train_to, as_of)
+    stated = read_costs(costs)
     with train_extra():
-        from models.dataset import Span, read_rows, start_of
         from models.folds import fold_count
-        from models.labels import label, read_verdicts
+        from models.params import read_recipe
         from models.registry import check_target, save
         from models.train import Task
         from models.train import train as fit
     check_target(out)
-    span = Span(first, last)
-    verdicts = read_verdicts(reports)
-    rows = read_rows(features, span, catalog.NAMES, catalog.FEATURES_VERSION)
-    y = label(rows, verdicts, start_of(known))
+    chosen = read_recipe(recipe) if recipe else None
+    rows, y = _labelled(features, reports, span, known)
     with progress("steps") as bar:
         steps = bar.add_task(f"training on {len(rows):,} payments, {int(y.sum()):,} frauds")
-        bar.update(steps, total=fold_count((last - first).days + 1) + 2)
-        task = Task(product, span, known, catalog.NAMES, catalog.FEATURES_VERSION, costs, seed)
+        bar.update(steps, total=fold_count((span.last - span.first).days + 1) + 2)
+        task = Task(product, span, known, catalog.NAMES, catalog.FEATURES_VERSION, stated, seed, chosen)
         model = fit(task, rows, y, lambda _: bar.advance(steps))
     save(out, model)
     manifest = model.manifest
+    for warning in manifest.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
     answer = {"model": manifest.model_id, "out": str(out), "n": manifest.n, "frauds": manifest.n_frauds}
-    _answer({**answer, "trees": manifest.params["n_trees"], "out_of_time": dict(manifest.metrics)}, as_json)
+    more = {"warnings": list(manifest.warnings), "thresholds": asdict(manifest.thresholds)}
+    _answer(
+        {**answer, "trees": manifest.params["n_trees"], **more, "out_of_time": dict(manifest.metrics)},
+        as_json,
+    )
+
+
+@app.command()
+def search(
+    product: Product,
+    features: Features,
+    reports: Reports,
+    train_from: TrainFrom,
+    train_to: TrainTo,
+    study: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file: the same command goes on in it.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="JSON file to write, for `train --recipe`.")],
+    candidate: Annotated[str, typer.Option(help="Which kind of model.")] = "lightgbm",
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials in all, earlier ones of the study included.")
+    ] = 30,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes of this run.")] = 30.0,
+    as_of: AsOf = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Search a candidate's settings on time folds inside the training days."""
+    span, known = _training_span(product, train_from, train_to, as_of)
+    with train_extra():
+        from models.params import candidate_recipe
+        from models.search import Bounds
+        from models.search import search as run
+    rows, y = _labelled(features, reports, span, known)
+    with progress("trials") as bar:
+        task = bar.add_task(f"{candidate} on {len(rows):,} payments, {int(y.sum()):,} frauds", total=trials)
+        answer = run(
+            candidate_recipe(candidate, int(y.sum())), rows, y, seed, Bounds(trials, minutes), study,
+            lambda done, best: bar.update(task, completed=done, description=f"best {best:.4f}"),
+        )  # fmt: skip
+    out.write_bytes(orjson.dumps(answer, option=orjson.OPT_INDENT_2))
+    _answer({**answer, "out": str(out)}, as_json)
+
+
+@app.command()
+def compare(
+    product: Product,
+    features: Features,
+    reports: Reports,
+    train_from: TrainFrom,
+    train_to: TrainTo,
+    latency_ms: Annotated[
+        float, typer.Option(min=0.01, help="Budget: ONNX, a batch of 256, 99th percentile, one thread.")
+    ] = LATENCY_MS,
+    as_of: AsOf = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure every candidate and their stack on time folds inside the training days."""
+    span, known = _training_span(product, train_from, train_to, as_of)
+    with train_extra():
+        from models.compare import compare as run
+        from models.compare import contenders
+    rows, y = _labelled(features, reports, span, known)
+    recipes = contenders(int(y.sum()), len(y))
+    with progress("contenders") as bar:
+        task = bar.add_task("comparing", total=len(recipes))
+        answer = run(
+            rows, y, seed, latency_ms, recipes, lambda name: bar.update(task, advance=1, description=name)
+        )
+    if as_json:
+        return emit_json(answer)
+    console.print(_contenders(answer))
+    return None
+
+
+def _contenders(answer: Mapping[str, Any]) -> Table:
+    columns = [name for name in answer["contenders"][0] if name != "name"]
+    table = Table("contender", *columns, title=f"champion: {answer['champion']}")
+    for one in answer["contenders"]:
+        cells = (one[name] for name in columns)
+        shown = (f"{c:.4g}" if isinstance(c, float) else "-" if c is None else str(c) for c in cells)
+        table.add_row(one["name"], *shown)
+    return table
+
+
+def _training_span(product: str, first: str, last: str, as_of: str | None) -> tuple["Span", date]:
+    """The training days, and the day before which reports count. Raises BadInput."""
+    if product not in PRODUCTS:
+        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
+    days = _days(first, last, "--train-from", "--train-to")
+    known = parse_day(as_of, "--as-of") if as_of else days[1] + REPORT_DELAY
+    if known <= days[1]:
+        raise BadInput(f"--as-of: {known} is not after --train-to {days[1]}; labels come after the payments")
+    with train_extra():
+        from models.dataset import Span
+    return Span(*days), known
+
+
+def _labelled(features: Path, reports: Path, span: "Span", as_of: date) -> tuple["Rows", "Labels"]:
+    """The rows of the span and their labels as known before `as_of`. Raises BadInput."""
+    with train_extra():
+        from models.dataset import read_rows, start_of
+        from models.labels import label, read_verdicts
+        from models.train import require_both_classes
+    verdicts = read_verdicts(reports)
+    rows = read_rows(features, span, catalog.NAMES, catalog.FEATURES_VERSION)
+    y = label(rows, verdicts, start_of(as_of))
+    require_both_classes(y, f"{span}, as known before {as_of}")
+    return rows, y
 
 
 @app.command()

@@ -4,10 +4,21 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.costs import APPROVE, DENY, REVIEW, Costs, choose_thresholds, outcome_costs, settle
+from models.costs import (
+    APPROVE,
+    DENY,
+    LOSSES,
+    REVIEW,
+    SCORES,
+    Costs,
+    Thresholds,
+    choose_thresholds,
+    outcome_costs,
+    settled,
+)
 from models.dataset import Rows, to_numpy_time
 from models.folds import expanding, fold_count
 from models.labels import Verdict, payer_known
@@ -64,36 +75,62 @@ def test_a_payer_is_known_by_the_reports_from_before_the_day(
     assert payer_known(rows, verdicts, occurred).tolist() == known
 
 
-costs = st.builds(Costs, st.floats(0, 1), st.floats(0, 50), st.floats(0, 1), st.floats(0, 500))
-payments = st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.integers(1, 500)), min_size=1, max_size=12)
+costs = st.builds(
+    Costs, st.floats(0, 1), st.floats(0, 50), st.floats(0, 1), st.floats(0, 500), st.floats(0, 6)
+)
+payments = st.lists(
+    st.tuples(st.floats(0.0005, 0.9995), st.booleans(), st.integers(1, 9000)), min_size=1, max_size=12
+)
 
 
-@given(costs, payments)
-def test_no_pair_of_thresholds_costs_less(costs: Costs, payments: list[tuple[int, bool, int]]) -> None:
-    tenths, frauds, amounts = (np.array(column) for column in zip(*payments, strict=True))
-    scores, y, amount = tenths / 10, frauds.astype(np.bool_), amounts.astype(np.float64)
+@given(costs, payments, st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_no_thresholds_of_the_grid_cost_less(
+    costs: Costs, payments: list[tuple[float, bool, int]], days: int
+) -> None:
+    p, frauds, amounts = (np.array(column) for column in zip(*payments, strict=True))
+    y, amount = frauds.astype(np.bool_), amounts.astype(np.float64)
     table = outcome_costs(costs, y, amount)
 
-    def total(review: float, deny: float) -> float:
-        kinds = [DENY if s >= deny else REVIEW if s >= review else APPROVE for s in scores]
-        return float(sum(table[row, kind] for row, kind in enumerate(kinds)))
+    def total(thresholds: Thresholds) -> float:
+        kinds = thresholds.outcome(p, amount)
+        if (kinds == REVIEW).sum() > costs.reviews_a_day * days:
+            return float("inf")
+        return float(table[np.arange(len(kinds)), kinds].sum())
 
-    places = [0.0, *(np.arange(1, 10) / 10 + 0.05), 1.0]
-    least = min(total(review, deny) for review in places for deny in places if review <= deny)
-    chosen = choose_thresholds(costs, scores, y, amount)
-    assert abs(total(chosen.review, chosen.deny) - least) < 1e-6
-    assert chosen.outcome(scores).tolist() == [
-        DENY if s >= chosen.deny else REVIEW if s >= chosen.review else APPROVE for s in scores
-    ]
+    chosen = choose_thresholds(costs, p, y, amount, days)
+    grid = [(i, j) for i in SCORES[::3] for j in LOSSES[::4]]  # a part of it: the loop is slow
+    least = min(
+        total(Thresholds(*r[:1], *d[:1], *r[1:], *d[1:]))
+        for r in grid
+        for d in grid
+        if r[0] <= d[0] and r[1] <= d[1]
+    )
+    assert total(chosen) <= least + 1e-6
+    assert {chosen.review, chosen.deny} <= set(SCORES)
+    assert {chosen.review_loss, chosen.deny_loss} <= set(LOSSES)
+
+
+def test_a_large_payment_is_stopped_at_a_lower_score() -> None:
+    outcome = Thresholds(0.01, 0.5, review_loss=5.0, deny_loss=50.0).outcome
+    scores = np.array([0.02, 0.02, 0.6, 0.6, 0.6, 0.005])
+    amount = np.array([100.0, 1000.0, 5.0, 10.0, 100.0, 1e6])
+    assert outcome(scores, amount).tolist() == [APPROVE, REVIEW, APPROVE, REVIEW, DENY, APPROVE]
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 0.99))
-def test_a_settled_threshold_is_clear_of_all_scores(seed: int, threshold: float) -> None:
-    scores = np.random.default_rng(seed).beta(1, 5, 300)
-    settled = settle(threshold, scores)
-    assert 0 < settled < 1
-    assert np.abs(scores - settled).min() > 1e-5 * settled * (1 - settled)
-    assert np.abs((scores >= settled).sum() - (scores >= threshold).sum()) <= 8
+def test_settled_thresholds_are_clear_of_all_rows(seed: int, threshold: float) -> None:
+    rng = np.random.default_rng(seed)
+    scores, amount = rng.beta(1, 5, 300), rng.lognormal(4, 1, 300)
+    loss = scores * amount
+    found = settled(Thresholds(threshold / 2, threshold, 10 * threshold, 50 * threshold), scores, amount)
+    for bound in (found.review, found.deny):
+        assert 0 < bound < 1
+        assert np.abs(scores - bound).min() > 1e-5 * bound * (1 - bound)
+    assert np.abs((scores >= found.deny).sum() - (scores >= threshold).sum()) <= 8
+    for bound, chosen in ((found.review_loss, 10 * threshold), (found.deny_loss, 50 * threshold)):
+        assert np.abs(loss - bound).min() > 1e-5 * bound
+        assert np.abs((loss >= bound).sum() - (loss >= chosen).sum()) <= 8
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(width=32))

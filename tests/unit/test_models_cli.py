@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from features import catalog
 from features.errors import BadInput, VigiaError
-from models import folds
+from models import train
+from models.params import Member, Recipe
 from models.registry import ModelRefused
 from models.scorer import Scorer
 from stream.cli.models import register
@@ -81,7 +83,8 @@ def reports_table(fraud: np.ndarray) -> pa.Table:
 @pytest.fixture(scope="module", autouse=True)
 def _few_trees() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "MAX_TREES", 120)
+        light = Member("lightgbm", {"trees": 60, "lambda_l2": 1.0, "num_threads": 1})
+        patch.setattr(train, "default_recipe", lambda *_: Recipe((light, replace(light, features=30))))
         yield
 
 
@@ -117,8 +120,20 @@ def test_train_writes_a_model_that_loads(trained: Path) -> None:
     assert 0 < scorer.review <= scorer.deny <= 1
     assert (manifest.n, manifest.as_of.isoformat()) == (5 * A_DAY, "2026-03-13")
     assert manifest.metrics["average_precision"] > 0.3
+    assert manifest.candidate == "lightgbm"
+    assert manifest.params["n_trees"] == 120
+    assert len(manifest.data_sha256) == 64
+    assert manifest.warnings == ()
     assert sorted(path.name for path in trained.iterdir()) == FILES
     assert [path.name for path in trained.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_few_frauds_are_a_warning_that_stays_with_the_model(files: Path, tmp_path: Path) -> None:
+    span = ("--train-from", "2026-03-01", "--train-to", "2026-03-02")
+    told = answer("train", "pix-fraud", *inputs(files), *span, "--out", tmp_path / "m")
+    (warning,) = Scorer.load(tmp_path / "m").manifest.warnings
+    assert "fewer than 200" in warning
+    assert told["warnings"] == [warning]
 
 
 def test_the_same_input_gives_the_same_model(files: Path, trained: Path, tmp_path: Path) -> None:
@@ -126,6 +141,39 @@ def test_the_same_input_gives_the_same_model(files: Path, trained: Path, tmp_pat
     assert again["model"] == Scorer.load(trained).model_id
     for name in FILES:
         assert (tmp_path / "m" / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_a_search_ends_goes_on_and_feeds_train(files: Path, tmp_path: Path) -> None:
+    words = ("search", "pix-fraud", *inputs(files), *SPAN, "--study", tmp_path / "study.db")
+    first = answer(*words, "--trials", 2, "--out", tmp_path / "first.json")
+    assert first["trials"] == 2
+    assert first["average_precision"] >= first["first"]  # type: ignore[operator]
+    again = answer(*words, "--trials", 3, "--out", tmp_path / "again.json")
+    assert again["trials"] == 3
+    assert again["average_precision"] >= first["average_precision"]  # type: ignore[operator]
+    assert again["first"] == first["first"]
+    out = tmp_path / "m"
+    answer("train", "pix-fraud", *inputs(files), *SPAN, "--out", out, "--recipe", tmp_path / "again.json")
+    found = json.loads((tmp_path / "again.json").read_text())["recipe"]["members"][0]["params"]
+    stated = Scorer.load(out).manifest.params["members"][0]["params"]
+    assert found.items() <= stated.items()
+
+
+def test_a_study_of_other_rows_is_refused(files: Path, tmp_path: Path) -> None:
+    words = (
+        "search",
+        "pix-fraud",
+        *inputs(files),
+        "--study",
+        tmp_path / "s.db",
+        "--out",
+        tmp_path / "o.json",
+    )
+    answer(*words, *SPAN, "--trials", 1)
+    other = ("--train-from", "2026-03-01", "--train-to", "2026-03-04")
+    assert "is of other rows or settings" in str(error(*words, *other, "--trials", 1))
+    (tmp_path / "s.db").write_text("no database")
+    assert "is no study of this command" in str(error(*words, *SPAN, "--trials", 1))
 
 
 def test_evaluate_measures_later_days(files: Path, trained: Path) -> None:
@@ -163,7 +211,8 @@ def test_people_get_a_table_on_standard_error(files: Path, trained: Path) -> Non
         ({"--as-of": "2026-03-06"}, "no confirmed fraud"),
         ({"--train-from": "2025-01-01", "--train-to": "2025-01-31"}, "no transactions from 2025-01-01"),
         ({"--train-to": "2026-03-01"}, "need 2 days or more"),
-        ({"--cost-review-catch-share": "1.5"}, "--cost-review-catch-share: 1.5 must lie between 0 and 1"),
+        ({"--costs": "nowhere"}, "--costs: nowhere cannot be read as TOML"),
+        ({"--recipe": "nowhere"}, "--recipe: nowhere is no file of `vigia models search`"),
         ({"--features": "nowhere"}, "--features: nowhere does not exist"),
         ({"--reports": "nowhere"}, "--reports: nowhere does not exist"),
     ],

@@ -148,8 +148,9 @@ def test_a_decision_is_what_the_contract_says(scorer: Scorer) -> None:
             *("occurred_at", "amount", "payer_account", "payee_account"),
         ]
         assert message["event_id"] == event.event_id
-        assert message["decision"] == decided.outcome == Policy(scorer.thresholds).outcome(message["score"])
-        assert (message["model"], message["policy"]) == (scorer.model_id, Policy(scorer.thresholds).version)
+        policy = Policy(scorer.thresholds)
+        assert message["decision"] == decided.outcome == policy.outcome(message["score"], event.amount)
+        assert (message["model"], message["policy"]) == (scorer.model_id, policy.version)
         assert message["features_version"] == FEATURES_VERSION
         assert message["occurred_at"] == rfc3339(event.occurred_at)
         assert int(message["amount"].replace(".", "")) == event.amount

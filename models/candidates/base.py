@@ -1,0 +1,81 @@
+"""What every candidate offers: fit on rows, then logits, trees and ONNX."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from features.errors import VigiaError
+from models.trees import Ensemble
+from models.trees_onnx import to_onnx
+
+Vectors = NDArray[np.float32]
+Labels = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Params = Mapping[str, Any]
+
+
+class NotServable(VigiaError):
+    """The model is no single tree ensemble: its reasons would not be exact, so it is for comparison only."""
+
+
+class Fitted(Protocol):
+    """A fitted model of vectors (n, k)."""
+
+    def logits(self, vectors: Vectors) -> Floats:
+        """Raw logits (n,), as its own library computes them."""
+
+    def ensemble(self) -> Ensemble:
+        """Its trees. Raises NotServable when it is something else."""
+
+    def onnx(self) -> onnx.ModelProto:
+        """The ONNX model that is served, or measured. Raises NotServable when there is none."""
+
+
+class Trial(Protocol):
+    """What a search space asks; Optuna's trial is one."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = ...) -> float:
+        """A number within [low, high]."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = ...) -> int:
+        """A whole number within [low, high]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kind of model. `fit(vectors, y, weight, params, seed)` gives the same model for the same arguments.
+
+    `additive`: its raw output is a sum that is a logit, so that models can be averaged and moved as one.
+    """
+
+    name: str
+    libraries: Mapping[str, str]  # name → version, which a model records
+    params: Params
+    space: Callable[[Trial], dict[str, Any]]
+    fit: Callable[[Vectors, Labels, Floats | None, Params, int], Fitted]
+    additive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TreeModel:
+    """A Fitted of one library's trees."""
+
+    n_features: int
+    raw: Callable[[Vectors], Floats]
+    read: Callable[[], Ensemble]
+
+    def logits(self, vectors: Vectors) -> Floats:
+        """See Fitted."""
+        return self.raw(vectors)
+
+    def ensemble(self) -> Ensemble:
+        """See Fitted."""
+        return self.read()
+
+    def onnx(self) -> onnx.ModelProto:
+        """See Fitted."""
+        return to_onnx(self.ensemble(), self.n_features)

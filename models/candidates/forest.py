@@ -1,0 +1,38 @@
+"""scikit-learn's random forest; its output is a mean of probabilities, so it joins no bag."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.ensemble import RandomForestClassifier
+
+from models.candidates.base import Candidate, Floats, Labels, Params, TreeModel, Trial, Vectors
+from models.params import FOREST
+from models.trees import logit_of
+from models.trees_forest import read
+
+
+def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed: int) -> TreeModel:
+    """`params` are RandomForestClassifier's, and `trees`."""
+    settings = dict(params)
+    model = RandomForestClassifier(n_estimators=settings.pop("trees"), random_state=seed, **settings)
+    model.fit(vectors, y, sample_weight=weight)
+    return TreeModel(vectors.shape[1], partial(raw_logits, model), partial(read, model))
+
+
+def raw_logits(model: RandomForestClassifier, vectors: Vectors) -> Floats:
+    """Logits (n,) of the mean probability for vectors (n, k)."""
+    return logit_of(np.asarray(model.predict_proba(vectors)[:, 1], dtype=np.float64))
+
+
+def space(trial: Trial) -> dict[str, Any]:
+    """Around the settings that did well."""
+    return {
+        "trees": trial.suggest_int("trees", 50, 300, log=True),
+        "min_samples_leaf": trial.suggest_int("min_samples_leaf", 2, 50, log=True),
+        "max_features": trial.suggest_float("max_features", 0.05, 0.5, log=True),
+    }
+
+
+CANDIDATE = Candidate("forest", {"scikit-learn": sklearn.__version__}, FOREST, space, fit, additive=False)

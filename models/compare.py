@@ -1,0 +1,152 @@
+"""All candidates on the same out-of-time folds: how well they rank, how fast they score, what may serve."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import metrics
+from models.calibration import fit_calibration
+from models.candidates import NAMES, NotServable, fit
+from models.candidates.stack import stacked
+from models.dataset import Rows
+from models.folds import OutOfTime, out_of_time
+from models.params import HONEST_A_FRAUD, Recipe, candidate_recipe, default_recipe
+from models.scorer import open_session, run_session
+
+BATCH, RUNS = 256, 300
+"""A worker's batch under load, and how often it is scored to find the 99th percentile."""
+
+IMBALANCE: Mapping[str, Callable[[Recipe, float], Recipe]] = {
+    "weights": lambda recipe, odds: replace(recipe, fraud_weight=max(1.0, odds**0.5)),
+    "sampling": lambda recipe, odds: replace(
+        recipe, members=(replace(recipe.members[0], honest_share=min(1.0, HONEST_A_FRAUD / odds)),)
+    ),
+}
+"""What is done against the rarity of fraud, beside nothing: (recipe, honest rows a fraud) → recipe."""
+
+Labels = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+Advance = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one contender did. `latency_ms` is the 99th percentile of a batch of 256, None without ONNX."""
+
+    name: str
+    average_precision: float | None
+    spread: float | None
+    average_precision_after_first: float | None
+    roc_auc: float | None
+    log_loss: float
+    seconds: float | None
+    latency_ms: float | None
+    trees: int | None
+    servable: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def compare(
+    rows: Rows,
+    y: Labels,
+    seed: int,
+    latency_ms: float,
+    recipes: Mapping[str, Recipe],
+    advance: Advance = lambda _: None,
+) -> dict[str, Any]:
+    """{contenders: [...], champion, latency_ms, batch}: the best first; the stack is the last.
+
+    `recipes` is name → recipe (see `contenders`). The champion is the servable one of highest mean average
+    precision over the folds whose `latency_ms` is within the budget; None when none is.
+    """
+    results, predictions = [], []
+    for name, recipe in recipes.items():
+        result, seen = _measure(name, recipe, rows, y, seed)
+        results.append(result)
+        predictions.append(seen)
+        advance(name)
+    results.sort(key=lambda result: -(result.average_precision or 0.0))
+    fit_in = [r for r in results if r.servable and r.latency_ms is not None and r.latency_ms <= latency_ms]
+    stack = _stack(list(recipes), predictions)
+    return {
+        "contenders": [result.as_json() for result in (*results, *stack)],
+        "champion": fit_in[0].name if fit_in else None,
+        "latency_ms": latency_ms,
+        "batch": BATCH,
+    }
+
+
+def contenders(n_frauds: int, n: int) -> dict[str, Recipe]:
+    """The default recipe, each candidate with its own settings, and LightGBM's ways with imbalance."""
+    alone = {name: candidate_recipe(name, n_frauds) for name in NAMES}
+    odds = (n - n_frauds) / max(1, n_frauds)
+    ways = {f"lightgbm, {way}": change(alone["lightgbm"], odds) for way, change in IMBALANCE.items()}
+    return {"default": default_recipe(n_frauds, n), **alone, **ways}
+
+
+def _measure(name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int) -> tuple[Result, OutOfTime]:
+    seen = out_of_time(recipe, rows, y, seed)
+    began = time.perf_counter()
+    fitted = fit(recipe, rows.vectors, y, seed)
+    seconds = time.perf_counter() - began
+    try:
+        trees, servable = len(fitted.ensemble().roots), True
+        content = fitted.onnx()
+    except NotServable:
+        trees, servable = 0, False
+        content = fitted.onnx()
+    latency = batch_latency_ms(content.SerializeToString(), rows.vectors)
+    result = _result(name, seen, seen.logits)
+    return replace(result, seconds=seconds, latency_ms=latency, trees=trees, servable=servable), seen
+
+
+def batch_latency_ms(content: bytes, vectors: Vectors) -> float:
+    """The 99th percentile of ONNX Runtime's milliseconds for a batch of 256 of `vectors`, on one thread."""
+    session = open_session(content)
+    starts = np.random.default_rng(0).integers(0, max(1, len(vectors) - BATCH), RUNS)
+    spent = []
+    for start in starts:
+        batch = np.ascontiguousarray(vectors[start : start + BATCH])
+        began = time.perf_counter()
+        run_session(session, batch)
+        spent.append(time.perf_counter() - began)
+    return float(np.percentile(spent, 99) * 1e3)
+
+
+def _result(name: str, seen: OutOfTime, logits: Floats) -> Result:
+    known = ~np.isnan(logits)
+    y, fold = seen.y[known], seen.fold[known]
+    by_fold = [metrics.average_precision(y[fold == k], logits[known][fold == k]) for k in np.unique(fold)]
+    found = [value for value in by_fold if value is not None]
+    after = [v for k, v in zip(np.unique(fold), by_fold, strict=True) if k > 0 and v is not None]
+    scores = fit_calibration(logits[known], y).probability(logits[known])
+    return Result(
+        name,
+        float(np.mean(found)) if found else None,
+        float(np.std(found)) if found else None,
+        float(np.mean(after)) if after else None,
+        metrics.summary(y, scores)["roc_auc"],
+        metrics.log_loss(y, scores),
+        None, None, None, False,
+    )  # fmt: skip
+
+
+def _stack(names: Sequence[str], predictions: Sequence[OutOfTime]) -> list[Result]:
+    """The stack of the candidates; nothing where there is one, or where one fold cannot teach another."""
+    parts = [seen.logits for name, seen in zip(names, predictions, strict=True) if name in NAMES]
+    if len(parts) < 2:
+        return []
+    seen = predictions[0]
+    logits = stacked(parts, seen.y, seen.fold)
+    if np.isnan(logits).all() or not seen.y[~np.isnan(logits)].any():
+        return []
+    result = _result("stack", seen, logits)
+    return [replace(result, average_precision=None, spread=None)]
