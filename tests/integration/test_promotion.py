@@ -17,7 +17,7 @@ from features import catalog
 from features.errors import BadInput, VigiaError
 from models.gates import GateRefused, load_gates
 from models.mlflow_registry import Registry, Version
-from models.promotion import named, newest_vectors, promote, register, rollback
+from models.promotion import named, newest, promote, register, rollback
 from models.registry import JSON_FILE, ONNX_FILE, TREES_FILE, Manifest, sha256
 from models.scorer import Scorer
 from stream.cli import model_registry, models
@@ -208,9 +208,10 @@ def test_another_model_in_the_place_of_the_registered_one_is_refused(
 def test_the_newest_vectors_are_taken(features: Path, folders: list[Path]) -> None:
     scorer = Scorer.load(folders[0])
     column = pq.read_table(features, columns=[catalog.NAMES[7]]).column(0).to_numpy()
-    found = newest_vectors(features, scorer, N)
-    assert sorted(found[:, 7]) == sorted(column[-N:])
-    assert len(newest_vectors(features, scorer, 10 * N)) == 2 * N
+    found = newest(features, scorer, N)
+    assert sorted(found.vectors[:, 7]) == sorted(column[-N:])
+    assert found.amount.tolist() == [1.0] * N
+    assert len(newest(features, scorer, 10 * N).vectors) == 2 * N
 
 
 def test_a_new_version_is_the_challenger_unless_it_served(
