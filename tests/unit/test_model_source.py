@@ -165,6 +165,15 @@ def test_a_cache_says_what_is_to_serve(tmp_path: Path) -> None:
     assert ModelCache(tmp_path, Address("pix-fraud", "challenger")).current() is None
 
 
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with (
+        pytest.raises(BadInput, match=r"VIGIA_MODEL_CACHE: .* can't be written"),
+        ModelCache(tmp_path / "file", Address("pix-fraud", "champion")).watching(),
+    ):
+        pass
+
+
 def test_a_followed_alias_serves_what_the_cache_names(
     model_folder: Path, other_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
