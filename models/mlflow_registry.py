@@ -7,7 +7,7 @@ serves is an alias: `champion`, `challenger`, and `previous`, the champion that 
 
 Runs and registry are in SQLite under `.vigia` unless MLFLOW_TRACKING_URI names a server; its credentials are
 MLflow's own variables. Everything goes through run artifacts and `create_model_version`, which servers of
-MLflow 2 have too. This is the one file that knows MLflow.
+MLflow 2 have too. Beside `mlflow_onnx`, this is the one file that knows MLflow.
 """
 
 import logging
@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +25,7 @@ from typing import Any
 import orjson
 
 from features.errors import BadInput, VigiaError
-from models.registry import ONNX_FILE, Manifest
+from models.registry import Manifest
 from models.run_facts import git_revision, numbers, parameters
 from models.scorer import Scorer
 
@@ -39,15 +38,9 @@ os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its own, of SQLAlchemy and of type hints
-    import mlflow.pyfunc  # noqa: F401  # else at the first model that is written
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
     from mlflow.exceptions import MlflowException
-    from mlflow.models import ModelSignature
-    from mlflow.onnx import save_model
-    from mlflow.types import Schema, TensorSpec
-import numpy as np
-import onnx
 from sqlalchemy.exc import SQLAlchemyError
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -124,7 +117,11 @@ class Registry:
             return self._create(run_id, manifest), True
 
     def _record(self, folder: Path, manifest: Manifest) -> str:
-        """A finished run that holds all that the folder says of itself."""
+        """A run that holds all that the folder says of itself."""
+        from models.mlflow_onnx import (
+            write_model,  # a second and 45 MB that whoever only looks can do without
+        )
+
         tags = {
             "mlflow.runName": manifest.model_id,
             "model_id": manifest.model_id,
@@ -139,12 +136,7 @@ class Registry:
         self._measure(run_id, numbers(manifest.metrics, "out_of_time"))
         self._client.log_artifacts(run_id, str(folder), _FILES)
         with TemporaryDirectory() as draft:
-            save_model(
-                onnx.load(str(folder / ONNX_FILE)),
-                f"{draft}/model",
-                signature=_signature(len(manifest.feature_names)),
-                pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
-            )
+            write_model(folder, Path(draft) / "model", len(manifest.feature_names))
             self._client.log_artifacts(run_id, f"{draft}/model", "model")
         return run_id
 
@@ -278,13 +270,6 @@ class Registry:
 def _shown(text: str) -> str:
     """Without the password that an address in it may carry."""
     return re.sub(r"://[^/@\s]*@", "://", text)
-
-
-def _signature(n_features: int) -> ModelSignature:
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_features), "features")]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1), "logit")]),
-    )
 
 
 def _evaluation(path: Path, manifest: Manifest) -> dict[str, Any]:

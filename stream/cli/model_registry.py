@@ -154,7 +154,7 @@ def watch_command(
             while True:
                 look = watcher.look()
                 if (now := (look.error, look.refused)) != told and any(now) and not with_parent:
-                    console.print(look.error or look.refused, highlight=False)
+                    console.print(look.error or look.refused, highlight=False, soft_wrap=True)
                 told = now
                 time.sleep(every)
         except VigiaError as error:
