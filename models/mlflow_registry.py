@@ -118,17 +118,16 @@ class Registry:
 
     def _record(self, folder: Path, manifest: Manifest) -> str:
         """A run that holds all that the folder says of itself."""
-        from models.mlflow_onnx import (
-            write_model,  # a second and 45 MB that whoever only looks can do without
-        )
+        from models.mlflow_onnx import write_model  # a second that a watcher can do without
 
         tags = {
             "mlflow.runName": manifest.model_id,
             "model_id": manifest.model_id,
+            "candidate": manifest.candidate,
             "features_version": manifest.features_version,
-            "data_sha256": str(getattr(manifest, "data_sha256", "")),
+            "data_sha256": manifest.data_sha256,
             "mlflow.source.git.commit": git_revision(),
-            "warnings": "\n".join(getattr(manifest, "warnings", ())),
+            "warnings": "\n".join(manifest.warnings),
         }
         run_id = str(self._client.create_run(self._experiment(), tags=tags).info.run_id)
         chosen = [Param(name, value) for name, value in parameters(manifest).items()]
