@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,15 @@ class GateRefused(VigiaError):
         refusals = "; ".join(f"{f.gate}: {f.told}" for f in findings if f.result == REFUSED)
         super().__init__(f"{model_id} is not promoted: gate {refusals}")
         self.findings = findings
+
+
+class Sample(NamedTuple):
+    """Real payments."""
+
+    vectors: Vectors
+    """(n, k)"""
+    amount: Floats
+    """(n,) in BRL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,21 +205,17 @@ def _top(top: Mapping[str, Any]) -> str:
     )
 
 
-def parity(
-    trained: Floats, scorer: Scorer, vectors: Vectors, amount: Floats, bounds: ParityBounds
-) -> Finding:
-    """The served model is the trained one. `trained`: the trees' logits (n,) of `vectors` (n, k), of payments
-    of `amount` (n,) BRL."""
-    served = scorer.logits(vectors)
+def parity(trained: Floats, scorer: Scorer, sample: Sample, bounds: ParityBounds) -> Finding:
+    """The served model is the trained one. `trained`: the trees' logits (n,) of the sample's vectors."""
+    n, served = len(sample.vectors), scorer.logits(sample.vectors)
     distance = float(np.abs(trained - served).max(initial=0.0))
-    decided = [
-        scorer.thresholds.outcome(scorer.calibration.probability(z), amount) for z in (trained, served)
-    ]
-    flips = int((decided[0] != decided[1]).sum())
-    figures = {"vectors": len(vectors), "largest_difference": distance, "flips": flips}
-    told = f"{distance:.2g} in logit and {flips} flipped decisions on {len(vectors):,} vectors"
-    if len(vectors) < bounds.least_vectors:
-        told = f"{len(vectors):,} vectors are too few; at least {bounds.least_vectors:,}"
+    scores = [scorer.calibration.probability(logits) for logits in (trained, served)]
+    own, other = (scorer.thresholds.outcome(each, sample.amount) for each in scores)
+    flips = int((own != other).sum())
+    figures = {"vectors": n, "largest_difference": distance, "flips": flips}
+    told = f"{distance:.2g} in logit and {flips} flipped decisions on {n:,} vectors"
+    if n < bounds.least_vectors:
+        told = f"{n:,} vectors are too few; at least {bounds.least_vectors:,}"
     elif distance <= bounds.tolerance and flips <= bounds.most_flips:
         return Finding("parity", PASSED, told, figures)
     else:

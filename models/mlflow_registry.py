@@ -7,7 +7,7 @@ serves is an alias: `champion`, `challenger`, and `previous`, the champion that 
 
 Runs and registry are in SQLite under `.vigia` unless MLFLOW_TRACKING_URI names a server; its credentials are
 MLflow's own variables. Everything goes through run artifacts and `create_model_version`, which servers of
-MLflow 2 have too. This is the one file that knows MLflow.
+MLflow 2 have too. Beside `mlflow_onnx`, this is the one file that knows MLflow.
 """
 
 import logging
@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +25,7 @@ from typing import Any
 import orjson
 
 from features.errors import BadInput, VigiaError
-from models.registry import ONNX_FILE, Manifest
+from models.registry import Manifest
 from models.run_facts import git_revision, numbers, parameters
 from models.scorer import Scorer
 
@@ -35,18 +34,13 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output is for one JSON object
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its own, of SQLAlchemy and of type hints
-    import mlflow.pyfunc  # noqa: F401  # else at the first model that is written
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
     from mlflow.exceptions import MlflowException
-    from mlflow.models import ModelSignature
-    from mlflow.onnx import save_model
-    from mlflow.types import Schema, TensorSpec
-import numpy as np
-import onnx
 from sqlalchemy.exc import SQLAlchemyError
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -123,14 +117,17 @@ class Registry:
             return self._create(run_id, manifest), True
 
     def _record(self, folder: Path, manifest: Manifest) -> str:
-        """A finished run that holds all that the folder says of itself."""
+        """A run that holds all that the folder says of itself."""
+        from models.mlflow_onnx import write_model  # a second that a watcher can do without
+
         tags = {
             "mlflow.runName": manifest.model_id,
             "model_id": manifest.model_id,
+            "candidate": manifest.candidate,
             "features_version": manifest.features_version,
-            "data_sha256": str(getattr(manifest, "data_sha256", "")),
+            "data_sha256": manifest.data_sha256,
             "mlflow.source.git.commit": git_revision(),
-            "warnings": "\n".join(getattr(manifest, "warnings", ())),
+            "warnings": "\n".join(manifest.warnings),
         }
         run_id = str(self._client.create_run(self._experiment(), tags=tags).info.run_id)
         chosen = [Param(name, value) for name, value in parameters(manifest).items()]
@@ -138,12 +135,7 @@ class Registry:
         self._measure(run_id, numbers(manifest.metrics, "out_of_time"))
         self._client.log_artifacts(run_id, str(folder), _FILES)
         with TemporaryDirectory() as draft:
-            save_model(
-                onnx.load(str(folder / ONNX_FILE)),
-                f"{draft}/model",
-                signature=_signature(len(manifest.feature_names)),
-                pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
-            )
+            write_model(folder, Path(draft) / "model", len(manifest.feature_names))
             self._client.log_artifacts(run_id, f"{draft}/model", "model")
         return run_id
 
@@ -277,13 +269,6 @@ class Registry:
 def _shown(text: str) -> str:
     """Without the password that an address in it may carry."""
     return re.sub(r"://[^/@\s]*@", "://", text)
-
-
-def _signature(n_features: int) -> ModelSignature:
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_features), "features")]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1), "logit")]),
-    )
 
 
 def _evaluation(path: Path, manifest: Manifest) -> dict[str, Any]:

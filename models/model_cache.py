@@ -95,9 +95,16 @@ class ModelCache:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """One watcher of an address at a time: wait until nobody else is. It ends with the process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as file:
+        """One watcher of an address at a time: wait until nobody else is. It ends with the process.
+
+        Raises BadInput when the cache can't be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = self._lock.open("w")
+        except OSError as error:
+            raise BadInput(f"VIGIA_MODEL_CACHE: {self.folder} can't be written ({error.strerror})") from None
+        with lock as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

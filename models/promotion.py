@@ -5,21 +5,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from features import catalog
 from features.errors import BadInput, VigiaError
 from models import gates, parity
 from models.dataset import open_features
-from models.gates import PASSED, REFUSED, Finding, GateRefused, Gates
+from models.gates import PASSED, REFUSED, Finding, GateRefused, Gates, Sample
 from models.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
-from models.registry import Model, ModelRefused, load
+from models.registry import Model, ModelRefused, check_target, load, save
 from models.scorer import Scorer
 from models.trees import Ensemble
-
-Vectors = NDArray[np.float32]
 
 
 def register(
@@ -43,6 +38,12 @@ def named(registry: Registry, text: str) -> Version:
     if not text.isdecimal():
         raise BadInput(f"{text!r} is no version: give a number, or @challenger")
     return registry.get(int(text))
+
+
+def fetch(registry: Registry, version: Version, out: Path) -> None:
+    """The version's folder as `out`, vetted. Raises ModelRefused; BadInput where `out` is another thing."""
+    check_target(out)
+    save(out, _fetched(registry, version))
 
 
 def promote(registry: Registry, version: Version, bounds: Gates, features: Path) -> dict[str, Any]:
@@ -77,14 +78,14 @@ def examine(
     except ModelRefused as refused:
         return [Finding("integrity", REFUSED, str(refused))]
     evaluation = registry.evaluation(version) or {}
-    vectors, amount = newest_rows(features, scorer, bounds.parity.least_vectors)
+    sample = newest(features, scorer, bounds.parity.least_vectors)
     return [
         Finding("integrity", PASSED, "the folder is whole and of these features"),
         gates.against_champion(evaluation, champion.model_id if champion else None, bounds.champion),
         gates.groups(evaluation, bounds.groups),
         gates.calibration(evaluation, bounds.calibration),
-        gates.parity(parity.logits(trees, vectors), scorer, vectors, amount, bounds.parity),
-        gates.latency(scorer, vectors, bounds.latency),
+        gates.parity(parity.logits(trees, sample.vectors), scorer, sample, bounds.parity),
+        gates.latency(scorer, sample.vectors, bounds.latency),
     ]
 
 
@@ -109,23 +110,22 @@ def _trees(model: Model) -> Ensemble:
         raise ModelRefused(f"{model.manifest.model_id}: trees.npz is no ensemble ({error})") from None
 
 
-def newest_rows(features: Path, scorer: Scorer, least: int) -> tuple[Vectors, NDArray[np.float64]]:
-    """Vectors (n, k) and amounts (n,) in BRL of the last rows: at least so many, or all that there are.
+def newest(features: Path, scorer: Scorer, least: int) -> Sample:
+    """At least so many of the last payments of a features file; fewer only where it has no more.
 
     Raises BadInput as `open_features` does.
     """
     names = scorer.manifest.feature_names
     source = open_features(features, names, scorer.manifest.features_version)
     pieces = [piece for fragment in source.get_fragments() for piece in fragment.split_by_row_group()]
-    chosen: list[Vectors] = []
-    amounts: list[NDArray[np.float64]] = []
-    while pieces and sum(map(len, chosen)) < least:
-        table = pieces.pop().to_table(columns=["amount", *names])
-        amounts.append(pc.cast(table.column("amount"), pa.float64()).to_numpy())
-        chosen.append(np.column_stack([table.column(name).to_numpy() for name in names]).astype(np.float32))
+    chosen: list[Sample] = []
+    while pieces and sum(len(sample.vectors) for sample in chosen) < least:
+        table = pieces.pop().to_table(columns=[*names, "amount"])
+        vectors = np.column_stack([table.column(name).to_numpy() for name in names])
+        chosen.append(Sample(vectors.astype(np.float32), table.column("amount").cast("double").to_numpy()))
     if not chosen:
         raise BadInput(f"--features: {features} holds no vectors")
-    return np.concatenate(chosen), np.concatenate(amounts)
+    return Sample(*(np.concatenate(parts) for parts in zip(*chosen, strict=True)))
 
 
 def rollback(registry: Registry) -> dict[str, Any]:

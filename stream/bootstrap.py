@@ -15,7 +15,6 @@ import mode.loop
 
 from features.redis_state import RedisState
 from features.state import StateAway
-from models.scorer import Scorer
 from stream import garbage
 from stream.agents import add_agent, make_app
 from stream.fence import Fence
@@ -45,7 +44,10 @@ def run_worker(settings: Settings) -> None:
     configure_logging()
     health = Health()
     server = serve_operations(settings.http_host, settings.http_port, health)
-    source = ModelSource(place_of(settings.model, settings.model_cache), _judge)
+    source = ModelSource(
+        place_of(settings.model, settings.model_cache),
+        lambda scorer: warmed(Judge(scorer, Policy(scorer.thresholds)), scorer),
+    )
     judge = source.first(health)
     fields = {"versions": judge.versions, "http_port": server.server_port}
     log.info("starting", extra={"fields": fields})
@@ -103,7 +105,7 @@ def run_shadow(settings: Settings, model: Path) -> None:
         signal.signal(number, lambda *_: stopping.set())
     health = Health()
     place = place_of(model, settings.model_cache)
-    source = ModelSource(place, _judge)
+    source = ModelSource(place, lambda scorer: warmed(Judge(scorer, Policy(scorer.thresholds)), scorer))
     server = serve_operations(settings.http_host, settings.http_port, health)
     log.info("starting", extra={"fields": {"model": str(model), "http_port": server.server_port}})
     judge = source.first(health) if isinstance(place, PlainFolder) else None
@@ -116,10 +118,6 @@ def run_shadow(settings: Settings, model: Path) -> None:
     worker = ShadowWorker(settings, challenger)
     health.start()
     worker.run(stopping.is_set)
-
-
-def _judge(scorer: Scorer) -> Judge:
-    return warmed(Judge(scorer, Policy(scorer.thresholds)), scorer)
 
 
 def _begin_anew() -> None:

@@ -19,7 +19,7 @@ class Health:
     started: bool = False
 
     def waiting(self, dependency: str, why: str) -> None:
-        """`dependency` is away; said once in the log however long it lasts, the latest reason in the report."""
+        """`dependency` is away; said once in the log, the latest reason in the report."""
         since, told = self.waits.get(dependency, (self.clock(), None))
         if told != why:
             self.waits = {**self.waits, dependency: (since, why)}

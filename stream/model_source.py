@@ -112,9 +112,12 @@ class WatcherProcess:
         if gone and now >= self._begun + _CHILD_SECONDS:
             self.end()
             self._begun = now
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-            )
+            try:
+                self._process = subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+                )
+            except OSError as error:  # no memory for it, say: a model less, not a worker less
+                log.error("the watcher of the registry can't be started: %s", error)
 
     def end(self) -> None:
         """Close the pipe: it ends by itself."""

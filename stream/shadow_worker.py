@@ -56,7 +56,7 @@ class ShadowWorker:
             )
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Raises VigiaError when a score can't be delivered; nothing of it is committed then."""
+        """Raises VigiaError when a score can't be delivered or Kafka refuses: it is read again then."""
         # confluent-kafka gives these the consumer and the partitions.
         self._consumer.subscribe(list(self._names), on_assign=self._assigned, on_revoke=self._revoked)
         judge, looked = None, 0.0
@@ -64,15 +64,18 @@ class ShadowWorker:
             while not stopping():
                 if time.monotonic() > looked + _LOOK_SECONDS:
                     judge, looked = self._challenger(), time.monotonic()
-                self._step(judge)
+                self._step(judge, stopping)
+        except KafkaException as error:
+            raise VigiaError(f"Kafka: {error.args[0].str()}") from None
         finally:
             self._consumer.close()
 
-    def _step(self, judge: Judge | None) -> None:
+    def _step(self, judge: Judge | None, stopping: Callable[[], bool]) -> None:
         reads = [r for m in self._consumer.consume(_BATCH, _POLL_SECONDS) if (r := self._read(m))]
         now = time.monotonic()
         self._shadow.take(reads, now)
-        self._send(self._shadow.score(judge, now))
+        if not self._sent(self._shadow.score(judge, now), stopping):
+            return
         self._commit()
         for partition in {read.partition for read in reads} | {p for _, p in self._paused}:
             self._balance(partition)
@@ -90,14 +93,17 @@ class ShadowWorker:
         place = message.partition() or 0, message.offset() or 0
         return Read(name, *place, message.key(), message.value() or b"", headers)
 
-    def _send(self, told: list[Shadowed]) -> None:
-        """Return when the broker has them."""
+    def _sent(self, told: list[Shadowed], stopping: Callable[[], bool]) -> bool:
+        """Return when the broker has them; False: it is away, and the process is to stop."""
         name, fixed = self._settings.topic("shadow-scores"), self._fixed()
         for partition, key, value, headers in told:
             self._produce(name, partition, key, value, dict([*fixed, *headers]))
-        self._producer.flush()
+        while self._producer.flush(_POLL_SECONDS):
+            if stopping():
+                return False
         if self._failed is not None:
-            raise VigiaError(f"a score can't be delivered: {self._failed.str()}")
+            raise VigiaError(f"{name} can't be written: {self._failed.str()}; see `vigia topics`")
+        return True
 
     def _fixed(self) -> list[tuple[str, bytes]]:
         now = str(int(time.time() * 1000)).encode()

@@ -1,4 +1,4 @@
-"""`vigia models register|list|promote|rollback|watch`: options in, one answer out."""
+"""`vigia models register|list|fetch|promote|rollback|watch`: options in, one answer out."""
 
 import os
 import sys
@@ -30,6 +30,7 @@ def register(_: typer.Typer) -> None:
     """Add the commands to the group `models`."""
     models.app.command("register")(register_command)
     models.app.command("list")(list_command)
+    models.app.command("fetch")(fetch_command)
     models.app.command("promote")(promote_command)
     models.app.command("rollback")(rollback_command)
     models.app.command("watch")(watch_command)
@@ -75,6 +76,23 @@ def list_command(product: Product = "pix-fraud", as_json: Json = False) -> None:
     console.print(table if versions else f"{product} has no versions: `vigia models register DIR`")
 
 
+def fetch_command(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A version's number, or @champion, @challenger.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write, as it was registered.")],
+    product: Product = "pix-fraud",
+    as_json: Json = False,
+) -> None:
+    """Write a version's model folder, e.g. the champion's to evaluate a challenger against."""
+    with train_extra():
+        from models.promotion import fetch, named
+    registry = _registry(product)
+    found = named(registry, version)
+    fetch(registry, found, out)
+    _tell({"version": found.as_dict(), "out": str(out)}, as_json)
+
+
 def promote_command(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="A version's number, or @challenger.")],
     features: Annotated[
@@ -99,8 +117,7 @@ def promote_command(
         with console.status("at the gates"):
             answer = promote(registry, named(registry, version), bounds, features)
     except GateRefused as refused:
-        if as_json:
-            emit_json({"changed": False, "gates": [finding.as_dict() for finding in refused.findings]})
+        _tell({"gates": [finding.as_dict() for finding in refused.findings], "changed": False}, as_json)
         raise
     _tell(answer, as_json)
 
@@ -137,7 +154,7 @@ def watch_command(
             while True:
                 look = watcher.look()
                 if (now := (look.error, look.refused)) != told and any(now) and not with_parent:
-                    console.print(look.error or look.refused, highlight=False)
+                    console.print(look.error or look.refused, highlight=False, soft_wrap=True)
                 told = now
                 time.sleep(every)
         except VigiaError as error:
@@ -165,13 +182,13 @@ def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         emit_json(answer)
         return
-    for finding in answer.get("gates", ()):
-        console.print(f"{finding['result']:8} {finding['gate']}: {finding['told']}", highlight=False)
-    for name, value in answer.items():
-        if isinstance(value, Mapping):
-            aliases = ", ".join(value["aliases"]) or "no alias"
-            console.print(
-                f"{name}: version {value['version']}, {value['model_id']} ({aliases})", highlight=False
-            )
-        elif name != "gates":
-            console.print(f"{name}: {value}", highlight=False)
+    lines = [f"{f['result']:8} {f['gate']}: {f['told']}" for f in answer.get("gates", ())]
+    lines += [f"{name}: {_described(value)}" for name, value in answer.items() if name != "gates"]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    return f"version {value['version']}, {value['model_id']} ({', '.join(value['aliases']) or 'no alias'})"

@@ -37,7 +37,9 @@ def topics(
 
 
 def worker(
-    model: Annotated[Path | None, typer.Option(help="Model folder; default VIGIA_MODEL.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder, or registry:NAME@ALIAS; default VIGIA_MODEL.")
+    ] = None,
     http_port: Annotated[
         int | None, typer.Option(help="Port of /metrics, /healthz, /readyz; 0: any.")
     ] = None,

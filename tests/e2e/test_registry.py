@@ -133,7 +133,7 @@ def test_a_champion_is_swapped_under_load_and_a_broken_one_is_not(
     try:
         eventually(worker.ready, f"ready\n{world.logs()}")
         eventually(lambda: shadow.reads(1), "the shadow reads")
-        messages = traffic(60_000, seed=8)
+        messages = traffic(45_000, seed=8)
         sent, swapped_after, began = 0, None, 0.0
         while swapped_after is None or sent < 4 * CHUNK or time.monotonic() < began + swapped_after + 2:
             world.publish(messages[sent : sent + CHUNK], rate=RATE)
@@ -172,6 +172,8 @@ def test_a_champion_is_swapped_under_load_and_a_broken_one_is_not(
             assert told["champion"] == {name: decided[name] for name in ("model", "score", "decision")}
             if decided["model"] == second:
                 assert told["score"] == decided["score"], "the same model on the same vector"
+        print(f"worker: {_megabytes(worker.process.pid)} MB, shadow: {_megabytes(shadow.process.pid)} MB")
+        assert _megabytes(worker.process.pid) < 400
         assert shadow.stop() == 0, shadow.log.read_text()[-3000:]
         assert worker.stop() == 0
     finally:
@@ -204,6 +206,12 @@ def test_a_registry_that_is_away_stops_no_worker_that_has_a_model(
     eventually(lambda: "does not answer" in other.get("/readyz")[1], f"it says why it waits\n{world.logs()}")
     assert other.get("/readyz")[0] == 503
     assert worker.stop() == 0
+
+
+def _megabytes(pid: int) -> int:
+    """Resident memory."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) // 1024
 
 
 def _zombie(pid: int) -> bool:

@@ -17,7 +17,7 @@ from features import catalog
 from features.errors import BadInput, VigiaError
 from models.gates import GateRefused, load_gates
 from models.mlflow_registry import Registry, Version
-from models.promotion import named, newest_rows, promote, register, rollback
+from models.promotion import named, newest, promote, register, rollback
 from models.registry import JSON_FILE, ONNX_FILE, TREES_FILE, Manifest, sha256
 from models.scorer import Scorer
 from stream.cli import model_registry, models
@@ -205,13 +205,13 @@ def test_another_model_in_the_place_of_the_registered_one_is_refused(
     }
 
 
-def test_the_newest_rows_are_taken(features: Path, folders: list[Path]) -> None:
+def test_the_newest_vectors_are_taken(features: Path, folders: list[Path]) -> None:
     scorer = Scorer.load(folders[0])
     column = pq.read_table(features, columns=[catalog.NAMES[7]]).column(0).to_numpy()
-    found, amount = newest_rows(features, scorer, N)
-    assert sorted(found[:, 7]) == sorted(column[-N:])
-    assert len(amount) == len(found)
-    assert len(newest_rows(features, scorer, 10 * N)[0]) == 2 * N
+    found = newest(features, scorer, N)
+    assert sorted(found.vectors[:, 7]) == sorted(column[-N:])
+    assert found.amount.tolist() == [1.0] * N
+    assert len(newest(features, scorer, 10 * N).vectors) == 2 * N
 
 
 def test_a_new_version_is_the_challenger_unless_it_served(
@@ -270,6 +270,10 @@ def test_the_commands_answer_in_json(
 
     registered(registry, folders[0], tmp_path)
     assert answer("promote", 1, *options)["champion"]["aliases"] == ["champion"]
+    fetched = answer("fetch", "@champion", "--out", tmp_path / "fetched")
+    assert fetched["version"]["version"] == 1
+    for name in (ONNX_FILE, TREES_FILE, JSON_FILE):
+        assert (tmp_path / "fetched" / name).read_bytes() == (folders[0] / name).read_bytes()
     listed = answer("list")["versions"]
     assert [(v["version"], v["aliases"]) for v in listed] == [(1, ["champion"])]
     assert isinstance(run("rollback").exception, VigiaError)

@@ -10,7 +10,7 @@ import pytest
 from features import catalog
 from features.errors import BadInput
 from models import gates, parity
-from models.gates import PASSED, REFUSED, SKIPPED, Gates, load_gates
+from models.gates import PASSED, REFUSED, SKIPPED, Gates, Sample, load_gates
 from models.registry import load
 from models.scorer import Scorer
 from models.trees import Ensemble, Tree
@@ -61,6 +61,10 @@ def vectors(n: int) -> np.ndarray:
     made = rng.lognormal(4, 1.5, (n, len(catalog.NAMES))).astype(np.float32)
     made[rng.random(made.shape) < 0.1] = np.nan
     return made
+
+
+def sample(n: int) -> Sample:
+    return Sample(vectors(n), np.random.default_rng(3).lognormal(4, 1.5, n))
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
@@ -150,19 +154,17 @@ def test_scores_that_do_not_mean_what_they_say_stop_it(
 
 
 def test_the_served_model_is_the_trained_one(scorer: Scorer, trees: Ensemble, bounds: Gates) -> None:
-    rows = vectors(100_000)
-    found = gates.parity(parity.logits(trees, rows), scorer, rows, np.full(len(rows), 150.0), bounds.parity)
+    rows = sample(100_000)
+    found = gates.parity(parity.logits(trees, rows.vectors), scorer, rows, bounds.parity)
     assert found.result == PASSED, found.told
     assert found.figures["largest_difference"] < 1e-4
     assert (found.figures["vectors"], found.figures["flips"]) == (100_000, 0)
 
 
 def test_another_order_of_the_features_is_not_it(scorer: Scorer, trees: Ensemble, bounds: Gates) -> None:
-    rows = vectors(2_000)
-    enough = bounds.parity.model_copy(update={"least_vectors": len(rows)})
-    found = gates.parity(
-        parity.logits(trees, rows[:, ::-1].copy()), scorer, rows, np.full(len(rows), 150.0), enough
-    )
+    rows = sample(2_000)
+    enough = bounds.parity.model_copy(update={"least_vectors": len(rows.vectors)})
+    found = gates.parity(parity.logits(trees, rows.vectors[:, ::-1].copy()), scorer, rows, enough)
     assert (found.gate, found.result) == ("parity", REFUSED)
     assert found.figures["flips"] > 0
 
@@ -170,15 +172,17 @@ def test_another_order_of_the_features_is_not_it(scorer: Scorer, trees: Ensemble
 def test_a_difference_too_small_to_flip_is_still_too_large(
     scorer: Scorer, trees: Ensemble, bounds: Gates
 ) -> None:
-    rows = vectors(500)
-    enough = bounds.parity.model_copy(update={"least_vectors": len(rows), "most_flips": len(rows)})
-    found = gates.parity(parity.logits(trees, rows) + 2e-4, scorer, rows, np.full(len(rows), 150.0), enough)
+    rows = sample(500)
+    enough = bounds.parity.model_copy(
+        update={"least_vectors": len(rows.vectors), "most_flips": len(rows.vectors)}
+    )
+    found = gates.parity(parity.logits(trees, rows.vectors) + 2e-4, scorer, rows, enough)
     assert (found.result, "at most 0.0001" in found.told) == (REFUSED, True)
 
 
 def test_few_vectors_prove_nothing(scorer: Scorer, trees: Ensemble, bounds: Gates) -> None:
-    rows = vectors(999)
-    found = gates.parity(parity.logits(trees, rows), scorer, rows, np.full(len(rows), 150.0), bounds.parity)
+    rows = sample(999)
+    found = gates.parity(parity.logits(trees, rows.vectors), scorer, rows, bounds.parity)
     assert (found.result, found.told) == (REFUSED, "999 vectors are too few; at least 100,000")
 
 

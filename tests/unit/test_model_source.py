@@ -21,6 +21,7 @@ from stream.model_source import Followed, ModelSource, PlainFolder, WatcherProce
 from stream.policy import Policy
 
 from ..small_model import small_model
+from .test_command_line import vigia
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,15 @@ def test_a_cache_says_what_is_to_serve(tmp_path: Path) -> None:
     assert ModelCache(tmp_path, Address("pix-fraud", "challenger")).current() is None
 
 
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with (
+        pytest.raises(BadInput, match=r"VIGIA_MODEL_CACHE: .* can't be written"),
+        ModelCache(tmp_path / "file", Address("pix-fraud", "champion")).watching(),
+    ):
+        pass
+
+
 def test_a_followed_alias_serves_what_the_cache_names(
     model_folder: Path, other_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +247,26 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_the_worker_knows_no_library_of_the_extra_train() -> None:
+    code = (
+        "import sys, stream.bootstrap\n"
+        "from models.extras import TRAIN_LIBRARIES\n"
+        "print(sorted(TRAIN_LIBRARIES & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_watcher_without_the_extra_train_says_so_to_the_workers(tmp_path: Path) -> None:
+    done = vigia("models", "watch", "registry:pix-fraud@champion", "--cache", tmp_path, hide="mlflow")
+    assert done.returncode == 1
+    assert "mlflow is not installed (extra `train`)" in done.stderr
+    told = ModelCache(tmp_path, Address("pix-fraud", "champion")).told()
+    assert told is not None
+    assert told.error is not None
+    assert "mlflow is not installed" in told.error
 
 
 def test_warming_leaves_the_answers_as_they_are(folder: Path) -> None:

@@ -240,6 +240,26 @@ def late_events(entity: str) -> float:
     return metrics.LATE.labels(entity)._value.get()
 
 
+def test_a_batch_is_decided_by_the_judge_that_it_was_read_with(scorer: Scorer) -> None:
+    """Another may take over between any two steps: its batches begin with the next read."""
+    state = MemoryState()
+    swapped = pipeline(scorer, state)
+    batches = [swapped.decode([payment(i) for i in range(first, first + 5)]) for first in (0, 5, 10)]
+    old, new = swapped.judge, Judge(Failing(scorer, -1.0, False), swapped.judge._policy)
+    new._scorer.model_id, new.versions = "pix-fraud@new", "pix-fraud@new costs features"
+    answered = [asyncio.run(swapped.read(batch)) for batch in batches[:2]]
+    swapped.judge = new
+    answered.append(asyncio.run(swapped.read(batches[2])))
+    swapped.judge = old
+    told = [[orjson.loads(d.decision)["model"] for d in swapped.decide(each).decided] for each in answered]
+    assert told == [[scorer.model_id] * 5, [scorer.model_id] * 5, ["pix-fraud@new"] * 5]
+    again = pipeline(scorer, state)
+    stored = asyncio.run(again.read(again.decode([payment(i) for i in range(15)]))).answer
+    assert list(stored.versions.values()) == [old.versions] * 10 + [new.versions] * 5, (
+        "what the state was told"
+    )
+
+
 def test_versions_may_change_between_delivery_and_commit(scorer: Scorer) -> None:
     """Redelivered under another model: what was delivered stands, and what was not is decided anew."""
     state, batch = MemoryState(), [payment(i) for i in range(10)]
