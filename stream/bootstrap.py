@@ -24,7 +24,7 @@ from stream.kafka_log import KafkaAway, KafkaLog
 from stream.logs import configure_logging
 from stream.outputs import Outputs
 from stream.pipeline import Pipeline
-from stream.policy import Policy
+from stream.policy import Control, Policy
 from stream.settings import Settings
 from stream.topics import TOPICS
 from stream.worker import INPUTS, Worker
@@ -38,7 +38,7 @@ def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; ends the process. Raises VigiaError for what is wrong from the start."""
     configure_logging()
     scorer = Scorer.load(settings.model)
-    policy = Policy(scorer.thresholds)
+    policy = Policy(scorer.thresholds, Control(settings.control_rate, settings.control_key or ""))
     health = Health()
     server = serve_operations(settings.http_host, settings.http_port, health)
     fields = {"model": scorer.model_id, "policy": policy.version, "http_port": server.server_port}
