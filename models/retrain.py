@@ -181,7 +181,8 @@ class Retraining:
             found = self._labelled()
             task = Task(
                 plan.product, plan.spans.train, plan.spans.test.first, catalog.NAMES,
-                catalog.FEATURES_VERSION, plan.costs, plan.seed, recipe_of(recipe["recipe"]) if recipe["recipe"] else None,
+                catalog.FEATURES_VERSION, plan.costs, plan.seed,
+                recipe_of(recipe["recipe"]) if recipe["recipe"] else None,
             )  # fmt: skip
             model = train(task, found.rows, found.y, weight=found.weight)
             save(out, model)

@@ -15,6 +15,7 @@ import mode.loop
 
 from features.redis_state import RedisState
 from features.state import StateAway
+from models.scorer import Scorer
 from stream import garbage
 from stream.agents import add_agent, make_app
 from stream.fence import Fence
@@ -24,11 +25,11 @@ from stream.http.operations import serve_operations
 from stream.judge import Judge
 from stream.kafka_log import KafkaAway, KafkaLog
 from stream.logs import configure_logging
-from stream.model_source import ModelSource, PlainFolder, place_of, warmed
+from stream.model_source import Followed, ModelSource, PlainFolder, place_of, warmed
 from stream.outputs import Outputs
 from stream.patience import in_thread
 from stream.pipeline import Pipeline
-from stream.policy import Policy
+from stream.policy import Control, Policy
 from stream.settings import Settings
 from stream.shadow_worker import ShadowWorker
 from stream.topics import TOPICS
@@ -44,10 +45,7 @@ def run_worker(settings: Settings) -> None:
     configure_logging()
     health = Health()
     server = serve_operations(settings.http_host, settings.http_port, health)
-    source = ModelSource(
-        place_of(settings.model, settings.model_cache),
-        lambda scorer: warmed(Judge(scorer, Policy(scorer.thresholds)), scorer),
-    )
+    source = _source(settings, place_of(settings.model, settings.model_cache))
     judge = source.first(health)
     fields = {"versions": judge.versions, "http_port": server.server_port}
     log.info("starting", extra={"fields": fields})
@@ -105,7 +103,7 @@ def run_shadow(settings: Settings, model: Path) -> None:
         signal.signal(number, lambda *_: stopping.set())
     health = Health()
     place = place_of(model, settings.model_cache)
-    source = ModelSource(place, lambda scorer: warmed(Judge(scorer, Policy(scorer.thresholds)), scorer))
+    source = _source(settings, place)
     server = serve_operations(settings.http_host, settings.http_port, health)
     log.info("starting", extra={"fields": {"model": str(model), "http_port": server.server_port}})
     judge = source.first(health) if isinstance(place, PlainFolder) else None
@@ -118,6 +116,15 @@ def run_shadow(settings: Settings, model: Path) -> None:
     worker = ShadowWorker(settings, challenger)
     health.start()
     worker.run(stopping.is_set)
+
+
+def _source(settings: Settings, place: PlainFolder | Followed) -> ModelSource[Judge]:
+    control = Control(settings.control_rate, settings.control_key or "")
+
+    def made(scorer: Scorer) -> Judge:
+        return warmed(Judge(scorer, Policy(scorer.thresholds, control)), scorer)
+
+    return ModelSource(place, made)
 
 
 def _begin_anew() -> None:

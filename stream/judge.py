@@ -17,7 +17,7 @@ from models.explain import MAX_REASONS, Explainer
 from models.scorer import Scorer
 from stream import metrics
 from stream.fields import reais, rfc3339
-from stream.policy import APPROVE, REVIEW, Policy
+from stream.policy import APPROVE, Policy, Ruling, propensity
 from stream.reasons import REASONS, REPLAYED
 
 Vectors = NDArray[np.float32]
@@ -32,6 +32,8 @@ class Judgement(NamedTuple):
     outcome: str
     decision: bytes
     alert: bytes | None
+    propensity: float
+    """`policy.Ruling.propensity`."""
 
 
 class Judge:
@@ -72,14 +74,12 @@ class Judge:
         if any(score != score for score in scores):
             raise ValueError("a score is not a number")
         with metrics.stage("encode"):
-            outcomes = [
-                self._policy.outcome(score, payment.amount)
-                for score, payment in zip(scores, payments, strict=True)
+            rule = self._policy.rule
+            rulings = [
+                rule(score, payment.amount, payment.event_id, again)
+                for score, payment, again in zip(scores, payments, replayed, strict=True)
             ]
-            outcomes = [
-                REVIEW if again and o == APPROVE else o for o, again in zip(outcomes, replayed, strict=True)
-            ]
-            stopped = [i for i, outcome in enumerate(outcomes) if outcome != APPROVE]
+            stopped = [i for i, ruling in enumerate(rulings) if ruling.outcome != APPROVE]
             reasons = (
                 dict(zip(stopped, self._explainer.reasons(matrix[stopped]), strict=True)) if stopped else {}
             )
@@ -87,7 +87,7 @@ class Judge:
                 self._encode(
                     payment,
                     scores[i],
-                    outcomes[i],
+                    rulings[i],
                     [REPLAYED, *reasons[i]][:MAX_REASONS] if replayed[i] else reasons.get(i, []),
                     matrix[i],
                 )
@@ -95,30 +95,31 @@ class Judge:
             ]
 
     def _encode(
-        self, payment: Transaction, score: float, outcome: str, reasons: list[str], vector: Vectors
+        self, payment: Transaction, score: float, ruling: Ruling, reasons: list[str], vector: Vectors
     ) -> Judgement:
         decision = {
             "event_id": payment.event_id,
-            "decision": outcome,
+            "decision": ruling.outcome,
             "score": score,
             "reasons": [{"code": code, "text": REASONS[code].analyst} for code in reasons],
             "model": self._scorer.model_id,
-            "policy": self._policy.version,
+            "policy": ruling.policy,
             "features_version": FEATURES_VERSION,
             "occurred_at": rfc3339(payment.occurred_at),
             "amount": reais(payment.amount),
             "payer_account": payment.payer_account,
             "payee_account": payment.payee_account,
         }
-        alert = encode_alert(decision, vector) if outcome != APPROVE else None
-        return Judgement(outcome, orjson.dumps(decision), alert)
+        alert = encode_alert(decision, vector) if ruling.outcome != APPROVE else None
+        return Judgement(ruling.outcome, orjson.dumps(decision), alert, ruling.propensity)
 
 
 def judged_before(payload: bytes, vector: Vectors) -> Judgement:
     """A decision that was delivered already, with its alert made again."""
     decision = orjson.loads(payload)
-    alert = encode_alert(decision, vector) if decision["decision"] != APPROVE else None
-    return Judgement(decision["decision"], payload, alert)
+    outcome, codes = decision["decision"], [reason["code"] for reason in decision["reasons"]]
+    alert = encode_alert(decision, vector) if outcome != APPROVE else None
+    return Judgement(outcome, payload, alert, propensity(outcome, decision["policy"], codes))
 
 
 def encode_alert(decision: dict[str, Any], vector: Vectors) -> bytes:

@@ -213,6 +213,16 @@ class ScoredMessage(_Message):
     amount: str
     features_version: str
     sequence: Sequence
+    decision: Literal["APPROVE", "REVIEW", "DENY"] | None = Field(
+        None, description="what was decided; null if scoring failed, absent before this field was there"
+    )
+    propensity: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="the probability with which it was to be let through: 1 below REVIEW, 0 in DENY, in "
+        "REVIEW the share of the control group. APPROVE with less than 1: it was let through for control",
+    )
     vector: str = Field(description="base64 of little-endian float32, in the order of features_version")
 
 
@@ -308,7 +318,12 @@ def event_id_of(value: bytes) -> str | None:
 
 
 def encode_feature_log(
-    transaction: Transaction, features_version: str, sequence: Numbers, vector: NDArray[np.float32]
+    transaction: Transaction,
+    features_version: str,
+    sequence: Numbers,
+    vector: NDArray[np.float32],
+    decision: str | None,
+    propensity: float | None,
 ) -> bytes:
     return orjson.dumps(
         {
@@ -319,6 +334,8 @@ def encode_feature_log(
             "amount": reais(transaction.amount),
             "features_version": features_version,
             "sequence": sequence,
+            "decision": decision,
+            "propensity": propensity,
             "vector": base64.b64encode(vector.tobytes()).decode(),
         }
     )

@@ -238,14 +238,20 @@ class Pipeline:
         earlier = self._delivered(record, event)
         if earlier is not None:
             judgement = judged_before(earlier, vector)
-        feature_log = encode_feature_log(event, FEATURES_VERSION, payment.numbers, vector)
+        outcome, propensity = (judgement.outcome, judgement.propensity) if judgement else (None, None)
+        feature_log = encode_feature_log(
+            event, FEATURES_VERSION, payment.numbers, vector, outcome, propensity
+        )
         if judgement is None:
             rejected = Rejected("SCORING_ERROR", "scoring this event alone fails", event.event_id)
             outcomes.dead_letters.append(dead_letter(record, rejected))
             outcomes.logged.append(Logged(record, feature_log))
         else:
             again = earlier is not None and payment.status != Status.STORED
-            outcomes.decided.append(Decided(record, *judgement, feature_log, earlier is None, again))
+            _, decision, alert, _ = judgement
+            outcomes.decided.append(
+                Decided(record, judgement.outcome, decision, alert, feature_log, earlier is None, again)
+            )
 
     def _delivered(self, record: Record, event: Transaction) -> bytes | None:
         """The decision that was delivered for this record, kept until it is committed: it may come again."""

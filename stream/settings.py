@@ -36,6 +36,10 @@ class Settings(BaseSettings):
         Path(".vigia/model"), description="the folder of a trained model, or registry:NAME@ALIAS"
     )
     model_cache: Path = Field(Path(".vigia/models"), description="where models of a registry are kept")
+    control_rate: float = Field(
+        0.0, ge=0, le=1, description="share of REVIEW that passes as APPROVE, to measure by; it costs frauds"
+    )
+    control_key: str | None = Field(None, min_length=16, repr=False)
     group_id: str = Field("vigia", min_length=1, max_length=200)
     instance_id: str | None = Field(
         None, min_length=1, description="static membership: unique to each worker"
@@ -129,7 +133,8 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "VIGIA_" + "_".join(str(part) for part in first["loc"]).upper()
-        secret = "URL" in name or "PASSWORD" in name  # an address may carry a password
+        # an address may carry a password
+        secret = "URL" in name or "PASSWORD" in name or name.endswith("CONTROL_KEY")
         given = "" if secret else f" (it is {str(first['input'])!r})"
         told = first["msg"].removeprefix("Value error, ")
         raise BadInput(f"{name}: {told}{given}") from None

@@ -1,4 +1,4 @@
-"""`vigia features build`: history to vectors."""
+"""`vigia features list|build`: what the vectors are, and history to vectors."""
 
 import asyncio
 from pathlib import Path
@@ -11,6 +11,7 @@ from rich.table import Table
 from features.catalog import FEATURES_VERSION
 from features.page import FIELDS, page, rows
 from models.extras import train_extra
+from stream.cli.archive import archive
 from stream.cli.common import console, emit_json, progress
 from stream.settings import load_settings
 
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Feature vectors from history.", no_args_is_help=True)
     group.command("list")(list_features)
     group.command()(build)
+    group.command("archive")(archive)
     app.add_typer(group, name="features")
 
 

@@ -27,7 +27,7 @@ from stream.health import Health
 from stream.judge import Judge
 from stream.messages import decode_transaction
 from stream.pipeline import Assignment, Decided, Outcomes, Pipeline, Record
-from stream.policy import APPROVE, OUTCOMES, Policy
+from stream.policy import APPROVE, OUTCOMES, Control, Policy
 from stream.reasons import REASONS, REPLAYED
 
 from .fakes import FakeLog
@@ -137,6 +137,38 @@ def test_a_copy_of_the_state_decides_alike(scorer: Scorer) -> None:
     run(pipeline(scorer, state), TRAFFIC[:20])
     copy = deepcopy(state)
     assert run(pipeline(scorer, copy), TRAFFIC) == run(pipeline(scorer, state), TRAFFIC)
+
+
+def test_the_control_group_passes_is_logged_and_comes_again_alike(scorer: Scorer) -> None:
+    policy = Policy(scorer.thresholds, Control(0.5))
+    state = MemoryState()
+
+    def controlled() -> Pipeline:
+        made = Pipeline(state, Judge(scorer, policy))
+        made.assignments = {place: Assignment(log, 0, 0) for place, log in LOGS.items()}
+        return made
+
+    bands = [d.outcome for d in run(pipeline(scorer), TRAFFIC).decided]
+    first = run(controlled(), TRAFFIC)
+    logs = [orjson.loads(d.feature_log) for d in first.decided]
+    told = [(band, log["decision"], log["propensity"]) for band, log in zip(bands, logs, strict=True)]
+    assert set(told) == {
+        ("APPROVE", "APPROVE", 1.0),
+        ("REVIEW", "APPROVE", 0.5),
+        ("REVIEW", "REVIEW", 0.5),
+        ("DENY", "DENY", 0.0),
+    }
+    for decided, (band, outcome, _) in zip(first.decided, told, strict=True):
+        message = orjson.loads(decided.decision)
+        assert message["decision"] == outcome == decided.outcome
+        assert message["policy"].endswith(":passed") == (band != outcome)
+        assert bool(message["reasons"]) == bool(decided.alert) == (outcome != APPROVE)
+    assert run(controlled(), TRAFFIC).decided == first.decided
+    taken_over = controlled()
+    delivered = taken_over.assignments["transactions", 0].decided
+    delivered |= {d.record.offset: d.decision for d in first.decided}
+    again = run(taken_over, TRAFFIC).decided
+    assert [d.feature_log for d in again] == [d.feature_log for d in first.decided]
 
 
 def test_a_decision_is_what_the_contract_says(scorer: Scorer) -> None:
