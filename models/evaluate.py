@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.errors import BadInput
 from models import metrics
 from models.dataset import Rows, Span, occurred_within, read_rows, start_of
+from models.labelled import require_disjoint, with_labels
 from models.labels import Verdicts, label, payer_known, read_verdicts
 from models.scorer import Scorer
 from models.simple_tree import simple_tree_average_precision
@@ -38,19 +39,22 @@ def evaluate(scorer: Scorer, question: Question) -> dict[str, Any]:
     """
     verdicts = read_verdicts(question.reports)
     rows = _read(scorer, question.features, question.span)
+    require_disjoint(question.features, Span(scorer.manifest.train_from, scorer.manifest.train_to), rows)
     n_known = 0
     if question.exclude_known:
-        known = payer_known(rows, verdicts, _occurred(scorer, question, verdicts))
-        n_known, rows = int(known.sum()), rows.take(~known)
+        out = payer_known(rows, verdicts, _occurred(scorer, question, verdicts))
+        n_known, rows = int(out.sum()), rows.take(~out)
         if len(rows) == 0:
             raise BadInput(f"--exclude-known: every payer from {question.span} was known; choose other days")
-    y, scores = label(rows, verdicts), score_rows(scorer, rows)
+    known = with_labels(rows, verdicts)
+    rows, y, scores = known.rows, known.y, score_rows(scorer, known.rows)
     payer = np.asarray(rows.payer_account.to_numpy(zero_copy_only=False), dtype=np.str_)
     answer: dict[str, Any] = {
         "model": scorer.model_id,
         "from": question.span.first.isoformat(),
         "to": question.span.last.isoformat(),
         "excluded_known": n_known,
+        "unlabelled": known.unlabelled,
         **metrics.summary(y, scores),
         "payer_precision_at_100": metrics.payer_precision(y, scores, payer, rows.day),
         **metrics.at_thresholds(y, scores, rows.amount, scorer.thresholds),

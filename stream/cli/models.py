@@ -12,6 +12,7 @@ from features import catalog
 from features.errors import BadInput
 from models.costs import Costs
 from models.extras import train_extra
+from stream.cli import model_data
 from stream.cli.common import console, emit_json, parse_day, progress
 
 PRODUCTS = ("pix-fraud",)
@@ -30,6 +31,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Model folder of `vi
 
 def register(parent: typer.Typer) -> None:
     """Add the group `models` to the command line."""
+    model_data.register(app)
     parent.add_typer(app, name="models")
 
 
@@ -67,17 +69,20 @@ def train(
     if known <= last:
         raise BadInput(f"--as-of: {known} is not after --train-to {last}; labels come after the payments")
     with train_extra():
-        from models.dataset import Span, read_rows, start_of
+        from models.dataset import Span, start_of
         from models.folds import fold_count
-        from models.labels import label, read_verdicts
+        from models.labelled import labelled
+        from models.maturity import immaturity, maturity
         from models.registry import check_target, save
         from models.train import Task
         from models.train import train as fit
     check_target(out)
     span = Span(first, last)
-    verdicts = read_verdicts(reports)
-    rows = read_rows(features, span, catalog.NAMES, catalog.FEATURES_VERSION)
-    y = label(rows, verdicts, start_of(known))
+    data = labelled(features, reports, span, catalog.NAMES, catalog.FEATURES_VERSION, start_of(known))
+    rows, y = data.rows, data.y
+    labels = maturity(features, reports, known, span)
+    if warning := immaturity(labels):
+        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     with progress("steps") as bar:
         steps = bar.add_task(f"training on {len(rows):,} payments, {int(y.sum()):,} frauds")
         bar.update(steps, total=fold_count((last - first).days + 1) + 2)
@@ -86,6 +91,7 @@ def train(
     save(out, model)
     manifest = model.manifest
     answer = {"model": manifest.model_id, "out": str(out), "n": manifest.n, "frauds": manifest.n_frauds}
+    answer |= {"unlabelled": data.unlabelled, "labels_to_come": labels["span"]["to_come_share"]}
     _answer({**answer, "trees": manifest.params["n_trees"], "out_of_time": dict(manifest.metrics)}, as_json)
 
 
