@@ -102,7 +102,7 @@ def read_rows(path: Path, span: Span, names: Sequence[str], features_version: st
     other features than `features_version`.
     """
     source = open_features(path, names, features_version)
-    wanted = _within(source, span.start, span.end)
+    wanted = within(source, span.start, span.end)
     archived = all(name in source.schema.names for name in _LOGGED)
     kept = [*_KEYS, *(_LOGGED if archived else ())]
     keys = pa.Table.from_batches(
@@ -219,11 +219,12 @@ def as_times(column: pa.ChunkedArray) -> Times:
 def occurred_within(path: Path, event_ids: Sequence[str], since: datetime, before: datetime) -> set[str]:
     """Those of `event_ids` that the features file has within [since, before)."""
     source = open_parquet(path, "--features", ["event_id", "occurred_at"])
-    wanted = _within(source, since, before) & ds.field("event_id").isin(pa.array(event_ids, pa.string()))
+    wanted = within(source, since, before) & ds.field("event_id").isin(pa.array(event_ids, pa.string()))
     return set(source.to_table(columns=["event_id"], filter=wanted).column("event_id").to_pylist())
 
 
-def _within(source: ds.Dataset, start: datetime, end: datetime) -> ds.Expression:
+def within(source: ds.Dataset, start: datetime, end: datetime) -> ds.Expression:
+    """Rows that occurred within [start, end)."""
     kind = source.schema.field("occurred_at").type
     low, high = (pa.scalar(to_numpy_time(moment)).cast(pa.timestamp(kind.unit)) for moment in (start, end))
     occurred_at = ds.field("occurred_at")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from models.bootstrap import REPLICATES, Judged, differences, own_intervals, res
 from models.dataset import Rows, Span, occurred_within, read_rows, start_of, to_numpy_time
 from models.groups import Served, fraud_types, group_figures, groupings
 from models.intervals import LEVEL
+from models.labelled import require_disjoint, with_labels
 from models.labels import Verdicts, label, payer_known, read_verdicts
 from models.prequential import FOLD_DAYS, by_week, gaps, spread
 from models.reliability import reliability
@@ -60,6 +61,7 @@ class Sample:
     types: NDArray[np.str_]
     n_known: int
     n_immature: int
+    n_unlabelled: int
     warnings: tuple[str, ...]
     verdicts: Verdicts
 
@@ -89,16 +91,20 @@ def read_sample(scorer: Scorer, question: Question) -> Sample:
     """The rows and labels of the question. Raises BadInput as `evaluate` does."""
     verdicts = read_verdicts(question.reports)
     rows = _read(scorer, question.features, question.span)
+    if not list(_overlap(scorer, question.span)):  # else it is said loudly that the figures flatter
+        require_disjoint(question.features, _trained(scorer), rows)
     mature = _mature(rows, question)
     known = _known(question, scorer, rows, verdicts)
     rows = rows.take(mature & ~known)
     if len(rows) == 0:
         raise BadInput(_nothing_left(question, bool(mature.any())))
-    rows, y, weight = _labelled(rows, verdicts, start_of(question.as_of) if question.as_of else None)
+    found = with_labels(rows, verdicts, start_of(question.as_of) if question.as_of else None)
+    stands = found.weight > 0
+    rows, y, weight = found.rows.take(stands), found.y[stands], found.weight[stands]
     types = fraud_types(rows, y, question.reports)
     said = [*_overlap(scorer, question.span), *_young(question, verdicts)]
     left_out = int((mature & known).sum()), int((~mature).sum())
-    return Sample(rows, y, weight, types, *left_out, tuple(said), verdicts)
+    return Sample(rows, y, weight, types, *left_out, found.unlabelled, tuple(said), verdicts)
 
 
 def measure(
@@ -142,6 +148,7 @@ def _own(scorer: Scorer, question: Question, sample: Sample, model: Judged) -> d
         "to": question.span.last.isoformat(),
         "excluded_known": sample.n_known,
         "excluded_immature": sample.n_immature,
+        "unlabelled": sample.n_unlabelled,
         **metrics.summary(found.y, found.score, found.weight),
         **model.headlines(),
         "alert_rate": question.alert_rate,
@@ -196,11 +203,6 @@ def _read(scorer: Scorer, features: Path, span: Span) -> Rows:
     return read_rows(features, span, scorer.manifest.feature_names, scorer.manifest.features_version)
 
 
-def _labelled(rows: Rows, verdicts: Verdicts, as_of: datetime | None) -> tuple[Rows, Mask, Floats]:
-    """The rows that have a label and stand for something (weight > 0), their labels and weights."""
-    return rows, label(rows, verdicts, as_of), np.ones(len(rows))
-
-
 def _mature(rows: Rows, question: Question) -> Mask:
     """(n,) True where every report that will come had MATURE_AFTER to come in before `as_of`."""
     if question.as_of is None:
@@ -225,10 +227,13 @@ def _nothing_left(question: Question, any_mature: bool) -> str:
 
 
 def _overlap(scorer: Scorer, span: Span) -> Iterator[str]:
-    manifest = scorer.manifest
-    if span.first <= manifest.train_to and manifest.train_from <= span.last:
-        trained = f"{manifest.train_from} to {manifest.train_to}"
+    trained = _trained(scorer)
+    if span.first <= trained.last and trained.first <= span.last:
         yield f"tested on days it was trained on ({trained}): these figures flatter {scorer.model_id}"
+
+
+def _trained(scorer: Scorer) -> Span:
+    return Span(scorer.manifest.train_from, scorer.manifest.train_to)
 
 
 def _young(question: Question, verdicts: Verdicts) -> Iterator[str]:

@@ -14,6 +14,7 @@ from features.errors import BadInput
 from models.dataset import Rows, as_times, open_parquet, to_numpy_time
 
 CONFIRMED = "CONFIRMED"
+APPROVE, DENY = "APPROVE", "DENY"
 FINAL = ("REJECTED", "WITHDRAWN")
 STATUSES = ("OPEN", CONFIRMED, *FINAL)
 _NEVER = np.datetime64("9999-12-31", "us")
@@ -31,6 +32,11 @@ class Verdict:
         """Confirmed and not final, by the reports with `reported_at` < `before` (None: by all of them)."""
         horizon = _NEVER if before is None else before
         return bool(self.confirmed_at < horizon and not self.final_at < horizon)
+
+    def is_judged(self, before: np.datetime64 | None = None) -> bool:
+        """Confirmed or made final: someone looked. A report that is merely open says nothing yet."""
+        horizon = _NEVER if before is None else before
+        return bool(self.confirmed_at < horizon or self.final_at < horizon)
 
 
 Verdicts = Mapping[str, Verdict]
@@ -61,11 +67,44 @@ def read_verdicts(path: Path) -> dict[str, Verdict]:
 def label(rows: Rows, verdicts: Verdicts, as_of: datetime | None = None) -> NDArray[np.bool_]:
     """(n,) True where the row is a fraud by what was known before `as_of` (None: by every report)."""
     before = None if as_of is None else to_numpy_time(as_of)
-    frauds = [event for event, verdict in verdicts.items() if verdict.is_fraud(before)]
-    found: NDArray[np.bool_] = pc.is_in(rows.event_id, value_set=pa.array(frauds, pa.string())).to_numpy(
-        zero_copy_only=False
-    )
-    return found
+    return _is_among(rows, [event for event, verdict in verdicts.items() if verdict.is_fraud(before)])
+
+
+def judged(rows: Rows, verdicts: Verdicts, as_of: datetime | None = None) -> NDArray[np.bool_]:
+    """(n,) False where the payment was denied and no report settled before `as_of` what it was.
+
+    Such a row has no label: nothing was lost, so nobody complains, and that says nothing. Everything else
+    has one: what went through unreported is honest as far as is known.
+    """
+    if rows.decision is None:
+        return np.ones(len(rows), dtype=np.bool_)
+    before = None if as_of is None else to_numpy_time(as_of)
+    settled = _is_among(rows, [event for event, verdict in verdicts.items() if verdict.is_judged(before)])
+    return settled | ~_is(rows.decision, DENY)
+
+
+def weight(rows: Rows) -> NDArray[np.float64]:
+    """(n,) How many payments a row stands for, by inverse propensity: 1 where no chance was involved.
+
+    Where a control group was drawn, what passed of REVIEW weighs 1 / rate and what was held weighs 0: held,
+    it shows what review made of it, not what it was. Without one, what was held weighs 1, by its own reports.
+    """
+    ones = np.ones(len(rows))
+    if rows.decision is None or rows.propensity is None:
+        return ones
+    drawn = (rows.propensity > 0) & (rows.propensity < 1)
+    passed = _is(rows.decision, APPROVE)
+    weights = np.where(drawn & ~passed, 0.0, ones)
+    return np.divide(1.0, rows.propensity, out=weights, where=drawn & passed)
+
+
+def _is_among(rows: Rows, events: list[str]) -> NDArray[np.bool_]:
+    found = pc.is_in(rows.event_id, value_set=pa.array(events, pa.string()))
+    return found.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _is(decision: pa.Array, outcome: str) -> NDArray[np.bool_]:
+    return pc.fill_null(pc.equal(decision, outcome), False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
 def payer_known(rows: Rows, verdicts: Verdicts, occurred: Iterable[str]) -> NDArray[np.bool_]:

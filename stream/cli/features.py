@@ -13,6 +13,7 @@ from features.page import FIELDS, page, rows
 from models.extras import train_extra
 from stream.cli.archive import archive
 from stream.cli.common import console, emit_json, progress
+from stream.cli.leak_check import leak_check
 from stream.settings import load_settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_features)
     group.command()(build)
     group.command("archive")(archive)
+    group.command("leak-check")(leak_check)
     app.add_typer(group, name="features")
 
 

@@ -14,13 +14,13 @@ from features import catalog
 from features.errors import BadInput
 from models.costs import read_costs
 from models.extras import train_extra
-from stream.cli import model_evaluation
+from stream.cli import model_data, model_evaluation
 from stream.cli.common import console, emit_json, parse_day, progress
 from stream.cli.model_options import Features, First, Folder, Json, Last, Reports, answer, days
 
 if TYPE_CHECKING:
-    from models.dataset import Rows, Span
-    from models.train import Labels
+    from models.dataset import Span
+    from models.labelled import Labelled
 
 PRODUCTS = ("pix-fraud",)
 REPORT_DELAY = timedelta(days=8)  # a week for the report, and the day on which it is known in full
@@ -41,6 +41,7 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same seed and inp
 
 def register(parent: typer.Typer) -> None:
     """Add the group `models` to the command line."""
+    model_data.register(app)
     model_evaluation.register(app)
     parent.add_typer(app, name="models")
 
@@ -68,23 +69,28 @@ def train(
     stated = read_costs(costs)
     with train_extra():
         from models.folds import fold_count
+        from models.maturity import immaturity, maturity
         from models.params import read_recipe
         from models.registry import check_target, save
         from models.train import Task
         from models.train import train as fit
     check_target(out)
     chosen = read_recipe(recipe) if recipe else None
-    rows, y = _labelled(features, reports, span, known)
+    data = _labelled(features, reports, span, known)
+    labels = maturity(features, reports, known, span)
+    if warning := immaturity(labels):
+        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     with progress("steps") as bar:
-        steps = bar.add_task(f"training on {len(rows):,} payments, {int(y.sum()):,} frauds")
+        steps = bar.add_task(f"training on {len(data):,} payments, {int(data.y.sum()):,} frauds")
         bar.update(steps, total=fold_count((span.last - span.first).days + 1) + 2)
         task = Task(product, span, known, catalog.NAMES, catalog.FEATURES_VERSION, stated, seed, chosen)
-        model = fit(task, rows, y, lambda _: bar.advance(steps))
+        model = fit(task, data.rows, data.y, lambda _: bar.advance(steps), data.weight)
     save(out, model)
     manifest = model.manifest
     for warning in manifest.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
     done = {"model": manifest.model_id, "out": str(out), "n": manifest.n, "frauds": manifest.n_frauds}
+    done |= {"unlabelled": data.unlabelled, "labels_to_come": labels["span"]["to_come_share"]}
     more = {"warnings": list(manifest.warnings), "thresholds": asdict(manifest.thresholds)}
     answer(
         {**done, "trees": manifest.params["n_trees"], **more, "out_of_time": dict(manifest.metrics)},
@@ -116,12 +122,14 @@ def search(
         from models.params import candidate_recipe
         from models.search import Bounds
         from models.search import search as run
-    rows, y = _labelled(features, reports, span, known)
+    data = _labelled(features, reports, span, known)
+    rows, y = data.rows, data.y
     with progress("trials") as bar:
         task = bar.add_task(f"{candidate} on {len(rows):,} payments, {int(y.sum()):,} frauds", total=trials)
         found = run(
             candidate_recipe(candidate, int(y.sum()), len(y)), rows, y, seed, Bounds(trials, minutes), study,
             lambda done, best: bar.update(task, completed=done, description=f"best {best:.4f}"),
+            data.weight,
         )  # fmt: skip
     out.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     answer({**found, "out": str(out)}, as_json)
@@ -146,7 +154,8 @@ def compare(
     with train_extra():
         from models.compare import compare as run
         from models.compare import contenders
-    rows, y = _labelled(features, reports, span, known)
+    data = _labelled(features, reports, span, known)
+    rows, y = data.rows, data.y
     recipes = contenders(int(y.sum()), len(y))
     with progress("contenders") as bar:
         task = bar.add_task("comparing", total=len(recipes))
@@ -182,17 +191,15 @@ def _training_span(product: str, first: str, last: str, as_of: str | None) -> tu
     return Span(start, end), known
 
 
-def _labelled(features: Path, reports: Path, span: "Span", as_of: date) -> tuple["Rows", "Labels"]:
-    """The rows of the span and their labels as known before `as_of`. Raises BadInput."""
+def _labelled(features: Path, reports: Path, span: "Span", as_of: date) -> "Labelled":
+    """The labelled rows of the span, by what was known before `as_of`. Raises BadInput."""
     with train_extra():
-        from models.dataset import read_rows, start_of
-        from models.labels import label, read_verdicts
+        from models.dataset import start_of
+        from models.labelled import labelled
         from models.train import require_both_classes
-    verdicts = read_verdicts(reports)
-    rows = read_rows(features, span, catalog.NAMES, catalog.FEATURES_VERSION)
-    y = label(rows, verdicts, start_of(as_of))
-    require_both_classes(y, f"{span}, as known before {as_of}")
-    return rows, y
+    found = labelled(features, reports, span, catalog.NAMES, catalog.FEATURES_VERSION, start_of(as_of))
+    require_both_classes(found.y, f"{span}, as known before {as_of}")
+    return found
 
 
 @app.command()
