@@ -6,18 +6,26 @@ helpers that `redis_state.lua` has above the line where this text is put in. The
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from features.aggregates import UNKNOWN
+from features.windows import HOUR
 
 Plan = dict[str, Any]
+Report = tuple[str, int]
+"""Status and length of a window in which reports are counted."""
+
+REPORT_STATUSES = ("open", "confirmed")
 
 HEAD = "I1I6I6I1I1I4I5I6I6I5"
 """Form, newest, first time, numbers of counterparties, of latest payments and of reports; payments, their sum
 and squares (low halves), payments at night. Then the number of tiles of each level, I2 each."""
 TAIL = "I2I4I6I6I6"
 """High halves of sum and squares; newest and first time of the life before; newest report."""
+BRIEF = 3 * HOUR
+"""Levels that are kept no longer than this are mostly all dropped when the next payment comes."""
+
 HEAD_SIZE, TAIL_SIZE, REPORT_AT = 41, 24, 18
 """Sizes in bytes; where the newest report's time begins in the tail."""
 
@@ -33,31 +41,97 @@ def head_size(levels: int) -> int:
     return HEAD_SIZE + 2 * levels + TAIL_SIZE
 
 
-def functions(kinds: Sequence[Plan], views: Sequence[Plan]) -> str:
-    """The text of READ (by view) and ADD (by kind), each a table of the narrow and the wide function, of
-    BEGIN (by kind), and of NONE (by view): what is answered of an entity that there is not."""
-    readers = [[_reader(view, kinds[view["kind"] - 1], form) for form in FORMS] for view in views]
-    adders = [[_adder(kind, form) for form in FORMS] for kind in kinds]
-    begins = [_beginner(kind) for kind in kinds]
-    return "\n".join(
-        [
-            _table("READ", [_table_of(pair) for pair in readers]),
-            _table("BEGIN", begins),
-            _table("ADD", [_table_of(pair) for pair in adders]),
-            _table("NONE", [_none(view) for view in views]),
-        ]
-    )
+def texts(kinds: Sequence[Plan], views: Sequence[Plan], parts: Sequence[Plan]) -> dict[str, str]:
+    """What `redis_state.lua` has a line `-- (name)` for, by name."""
+    keys = ", ".join(f"key{view['number']}" for view in views)
+    read = [_if_asked(part, _read_part(part, views, kinds)) for part in parts]
+    apply = [_if_asked(part, _apply_part(part, views)) for part in parts]
+    unread = [_if_asked(part, _answer(part, _none_read(part))) for part in parts]
+    return {
+        "functions": "\n".join(_makers(kinds, views)),
+        "before the entries": "\n".join(_before(parts)),
+        "read": "\n".join([f"local v, form, {keys}", *(line for lines in read for line in lines)]),
+        "apply": "\n".join(line for lines in apply for line in lines),
+        "answer without reading": "\n".join(line for lines in unread for line in lines),
+    }
 
 
-def _table(name: str, items: Sequence[str]) -> str:
-    return f"local {name} = {_table_of(items)}"
+def _makers(kinds: Sequence[Plan], views: Sequence[Plan]) -> Iterator[str]:
+    """READ by twice the view's number and ADD by twice the kind's, one more for the wide form, BEGIN by the
+    kind's; each function is made by `reader`, `adder` or `beginner` when a call first needs it."""
+    reports = _reports_of(views)
+    readers = {2 * view["number"] + i: _reader(view, kinds[view["kind"] - 1], form, reports)
+               for view in views for i, form in enumerate(FORMS)}  # fmt: skip
+    adders = {2 * kind["number"] + i: _adder(kind, form) for kind in kinds for i, form in enumerate(FORMS)}
+    yield "local READ, ADD, BEGIN = {}, {}, {}"
+    yield from _reported(reports)
+    yield from _maker("beginner", "BEGIN", {kind["number"]: _beginner(kind) for kind in kinds})
+    yield from _maker("adder", "ADD", adders)
+    yield from _maker("reader", "READ", readers)
 
 
-def _table_of(items: Sequence[str]) -> str:
-    return "{\n" + ",\n".join(items) + "\n}"
+def _maker(name: str, table: str, functions: dict[int, str]) -> Iterator[str]:
+    yield f"local function {name}(n)"
+    word = "if"
+    for n, text in functions.items():
+        yield f"{word} n == {n} then {table}[n] = {text}"
+        word = "elseif"
+    yield "end"
+    yield f"return {table}[n]"
+    yield "end"
+
+
+def _before(parts: Sequence[Plan]) -> Iterator[str]:
+    yield "local prefix = ARGV[1]"
+    yield f"local answers = {{{', '.join('{}' for _ in parts)}}}"
+    for part in parts:
+        yield f"local answers{part['number']}, answered{part['number']} = answers[{part['number']}], 0"
+
+
+def _if_asked(part: Plan, lines: Iterable[str]) -> list[str]:
+    bit = 2 ** (part["number"] - 1)
+    return [f"if parts % {2 * bit} >= {bit} then", *lines, "end"]
+
+
+def _none_read(part: Plan) -> str:
+    """The row that an earlier call answered, else zeros."""
+    return f"rows and rows[{part['number']}] or rep('\\0', {part['width']})"
+
+
+def _answer(part: Plan, row: str) -> Iterator[str]:
+    k = part["number"]
+    yield f"answered{k} = answered{k} + 1"
+    yield f"answers{k}[answered{k}] = {row}"
+
+
+def _read_part(part: Plan, views: Sequence[Plan], kinds: Sequence[Plan]) -> Iterator[str]:
+    """A row of each view, to its part's answers and to the log; the keys are kept for `apply`."""
+    for number in part["views"]:
+        view = views[number - 1]
+        kind = kinds[view["kind"] - 1]["name"]
+        yield f"key{number} = prefix .. '{kind}:' .. {view['id']}"
+        yield f"v = values[key{number}]"
+        yield f"if v == nil then v = call('GET', key{number}); values[key{number}] = v end"
+        yield f"if v then form = {2 * number} + byte(v)"
+        yield f"v = (READ[form] or reader(form))(v, t, amount, {part['other']})"
+        yield f"else v = {_none(view)} end"
+        yield from _answer(part, "v")
+        yield "n = n + 1"
+        yield "log[n] = v"
+
+
+def _apply_part(part: Plan, views: Sequence[Plan]) -> Iterator[str]:
+    for number in part["applied"]:
+        kind = views[number - 1]["kind"]
+        yield f"v = values[key{number}]"
+        yield f"if v then form = {2 * kind} + byte(v)"
+        yield f"v = (ADD[form] or adder(form))(v, t, amount, ql, qh, {part['other']}, night)"
+        yield f"else v = (BEGIN[{kind}] or beginner({kind}))(t, amount, ql, qh, {part['other']}, night) end"
+        yield f"values[key{number}], changed[key{number}] = v, v"
 
 
 def _none(view: Plan) -> str:
+    """What is answered of an entity that there is not."""
     slots = range(view["from"], view["to"] + 1)
     row = struct.pack(f"<{len(slots)}d", *(UNKNOWN if at in _unknown(view) else 0.0 for at in slots))
     return "'" + "".join(f"\\{byte:03d}" for byte in row) + "'"
@@ -119,7 +193,7 @@ def _after(kind: Plan, i: int) -> str:
 # Reading.
 
 
-def _reader(view: Plan, kind: Plan, form: str) -> str:
+def _reader(view: Plan, kind: Plan, form: str, reports: Sequence[Report]) -> str:
     slots = range(view["from"], view["to"] + 1)
     outs = ",".join(f"o{at}" for at in slots)
     unknown = _unknown(view)
@@ -131,7 +205,7 @@ def _reader(view: Plan, kind: Plan, form: str) -> str:
         "if N > 0 and t - N <= RETENTION then",
         *_seen(view, kind, form),
         "end",
-        *_reports(view, kind),
+        *_reports(view, kind, reports),
         f"return sp('<{'d' * len(slots)}', {outs})",
         "end",
     ]
@@ -148,15 +222,19 @@ def _seen(view: Plan, kind: Plan, form: str) -> Iterator[str]:
     for i, level in enumerate(kind["levels"], 1):
         if view["levels"][i - 1]:
             yield from _level(i, level, view["levels"][i - 1], form)
-    for slot in view["distinct"] or ():
+    longest_first = sorted(view["distinct"] or (), key=lambda slot: -int(slot["length"]))
+    if longest_first:
+        yield "local old = 0"
+    for slot in longest_first:
         yield f"if t - {slot['length']} < N then"
-        yield f"o{slot['at']} = distinct(v, cps, nc, N, t - {slot['length']})"
+        yield f"old = not_after(v, cps, nc, N, t - {slot['length']}, old)"
+        yield f"o{slot['at']} = nc - old"
         yield "end"
     if view["newcomers"]:
         i, j = kind["fine"], kind["coarse"]
         grain = kind["levels"][i - 1]["grain"]
-        yield f"if floor((t - HOUR) / {grain}) < floor(N / {grain}) then"
-        call = f"newcomers(v, t, N, KINDS[{view['kind']}], '{form}', a{i}, n{i}, a{j}, n{j})"
+        yield f"if (t - HOUR) - (t - HOUR) % {grain} < N - N % {grain} then"
+        call = f"slowly().newcomers(v, t, N, plan().kinds[{view['kind']}], '{form}', a{i}, n{i}, a{j}, n{j})"
         yield f"o{view['newcomers']} = {call}"
         yield "end"
     yield from _recent(view)
@@ -171,14 +249,44 @@ def _recent(view: Plan) -> Iterator[str]:
         yield "end"
 
 
-def _reports(view: Plan, kind: Plan) -> Iterator[str]:
-    if not view["reports"]:
+def _reports(view: Plan, kind: Plan, reports: Sequence[Report]) -> Iterator[str]:
+    asked = {(status, slot["length"]): slot["at"] for status in REPORT_STATUSES for slot in view[status]}
+    if not asked:
         return
-    outs = ",".join(f"o{at}" for at in view["reports"]["places"])
+    outs = ",".join(f"o{asked[report]}" if report in asked else "_" for report in reports)
     at = head_size(len(kind["levels"])) - TAIL_SIZE + REPORT_AT + 1
     yield "if nr > 0 then"
     yield f"local M = su('<I6', v, {at})"
-    yield f"{outs} = reported(v, reports, recent, N > M and N or M, t, VIEWS[{view['number']}].reports)"
+    yield f"{outs} = reported(v, reports, recent, N > M and N or M, t)"
+    yield "end"
+
+
+def _reports_of(views: Sequence[Plan]) -> list[Report]:
+    """All that are asked for, the longest of a status first."""
+    return [
+        (status, length)
+        for status in REPORT_STATUSES
+        for length in sorted({slot["length"] for view in views for slot in view[status]}, reverse=True)
+    ]
+
+
+def _reported(reports: Sequence[Report]) -> Iterator[str]:
+    """For each window, the standing reports between from and to that became so in it."""
+    counts = _names("x", len(reports))
+    yield "local function reported(v, from, to, newest, t)"
+    yield f"local kept, {','.join(counts)} = newest - RETENTION, {','.join('0' * len(counts))}"
+    yield "for at = from + 9, to, REPORT_SIZE do"
+    yield "local open, confirmed, final = su('<I6I6I6', v, at)"
+    yield "if final == 0 or final <= kept then"
+    for status in REPORT_STATUSES:
+        mine = [(length, x) for (of, length), x in zip(reports, counts, strict=True) if of == status]
+        yield f"if {status} > 0 and {status} > kept and {status} <= t then"
+        for length, x in mine:
+            yield f"if {status} > t - {length} then {x} = {x} + 1"
+        yield "end " * (len(mine) + 1)
+    yield "end"
+    yield "end"
+    yield f"return {','.join(counts)}"
     yield "end"
 
 
@@ -276,52 +384,91 @@ def _outputs(i: int, level: Plan, window: Plan, form: str) -> Iterator[str]:
 def _adder(kind: Plan, form: str) -> str:
     levels = kind["levels"]
     n = len(levels)
-    grain = levels[0]["grain"]
-    totals = [("SL", "SH", "amount", "0")] * kind["sums"] + [("QL", "QH", "ql", "qh")] * kind["squares"]
+    grain, number = levels[0]["grain"], kind["number"]
     pieces = [name for i, level in enumerate(levels, 1) for name in _piece_names(i, level, form)]
-    nothing = ",".join(["''"] * len(pieces))
     lines = [
         "function(v, t, amount, ql, qh, cp, night)",
         f"local _,N,F,nc,nx,nr,C,SL,QL,D,{','.join(_names('n', n))},SH,QH,PN,PF,M = su('{kind['head']}', v)",
         "if t > N + RETENTION and N > 0 and nr == 0 then",
-        f"local fresh = BEGIN[{kind['number']}](t, amount, ql, qh, cp, night)",
-        f"return reborn(KINDS[{kind['number']}], fresh, N, F, M)",
+        f"local fresh = (BEGIN[{number}] or beginner({number}))(t, amount, ql, qh, cp, night)",
+        f"return slowly().reborn(plan().kinds[{number}], fresh, N, F, M)",
         "end",
         f"if t - t % {grain} < N - N % {grain} or N == 0 or t > N + RETENTION",
         "or PN > 0 and t - PN <= RETENTION",
         *_outgrown(kind, form),
-        f"then return add_slowly(KINDS[{kind['number']}], v, t, amount, ql, qh, cp, night) end",
-        f"local {','.join(pieces)} = {nothing}",
+        f"then return slowly().add(plan().kinds[{number}], v, t, amount, ql, qh, cp, night) end",
+        f"local {','.join(pieces)}",
         *_places(kind, form),
         "local newest = t > N and t or N",
+        *_tail(kind),
     ]
-    for i, level in enumerate(levels, 1):
-        lines += _piece(i, level, _after(kind, i), form)
-    if kind["parties"]:
-        pieces.append("parties")
-        lines.append("local parties = with_counterparty(v, cps, nc, newest, t, cp)")
-        lines.append("nc = #parties / CP_SIZE")
-    pieces.append("standing")
-    lines.append(
-        "local standing = nr > 0 and standing_reports(v, reports, recent, newest > M and newest or M) or ''"
-    )
-    if kind["recent"]:
-        pieces.append("latest")
-        lines.append("local latest = with_recent(v, recent, nx, newest, t, amount)")
-        lines.append("nx = #latest / RECENT_SIZE")
-    lines.append("C, D = C + 1, D + night")
-    for low, high, x, y in totals:
-        lines.append(
-            f"{low} = {low} + {x}" if form == _NARROW else f"{low},{high} = carry({low} + {x}, {high} + {y})"
-        )
+    brief = [i for i, level in enumerate(levels, 1) if level["kept"] * level["grain"] <= BRIEF]
+    long = [i for i in range(1, n + 1) if i not in brief]
+    for i in long:
+        lines += _piece(i, levels[i - 1], _after(kind, i), form)
+    if form == _NARROW:
+        lines += _renewed(kind, brief, long)
+    for i in brief:
+        lines += _piece(i, levels[i - 1], _after(kind, i), form)
+    if form == _WIDE:
+        for low, high, x, y in _carried(kind):
+            lines.append(f"{low},{high} = carry({low} + {x}, {high} + {y})")
     lines += [
-        "nr = #standing / REPORT_SIZE",
-        f"return sp('{kind['head']}', {FORMS.index(form)}, newest, t < F and t or F, nc, nx, nr,",
-        f"C, SL, QL, D, {','.join(_names('n', n))}, SH, QH, PN, PF, M)",
-        f".. {' .. '.join(pieces)}",
+        f"return sp('{kind['head']}', {', '.join(_head_values(kind, form, _names('n', n)))})",
+        f".. {' .. '.join([*pieces, *_tail_names(kind)])}",
         "end",
     ]
     return "\n".join(lines)
+
+
+def _carried(kind: Plan) -> list[tuple[str, str, str, str]]:
+    """Low and high half of a total, and of what is added to it."""
+    return [("SL", "SH", "amount", "0")] * kind["sums"] + [("QL", "QH", "ql", "qh")] * kind["squares"]
+
+
+def _head_values(kind: Plan, form: str, tiles: Sequence[str]) -> list[str]:
+    sums = "SL + amount" if form == _NARROW and kind["sums"] else "SL"
+    squares = "QL + ql" if form == _NARROW and kind["squares"] else "QL"
+    return [
+        *(str(FORMS.index(form)), "newest", "t < F and t or F", "nc", "nx", "nr"),
+        *("C + 1", sums, squares, "D + night", *tiles, "SH", "QH", "PN", "PF", "M"),
+    ]
+
+
+def _tail(kind: Plan) -> Iterator[str]:
+    """What lies behind the tiles, in the pieces that `_tail_names` names."""
+    if kind["parties"]:
+        yield "local parties, others, mine = with_counterparty(v, cps, nc, newest, t, cp)"
+        yield "nc = (#parties + #others + #mine) / CP_SIZE"
+    yield "local standing = ''"
+    yield "if nr > 0 then"
+    yield "standing = standing_reports(v, reports, recent, newest > M and newest or M)"
+    yield "nr = #standing / REPORT_SIZE"
+    yield "end"
+    if kind["recent"]:
+        yield "local latest, this = with_recent(v, recent, nx, newest, t, amount)"
+        yield "nx = (#latest + #this) / RECENT_SIZE"
+
+
+def _tail_names(kind: Plan) -> list[str]:
+    parties, recent = bool(kind["parties"]), bool(kind["recent"])
+    return ["parties", "others", "mine"] * parties + ["standing"] + ["latest", "this"] * recent
+
+
+def _renewed(kind: Plan, brief: Sequence[int], long: Sequence[int]) -> Iterator[str]:
+    """After a pause nothing is left of the brief levels but the tile that begins: packed with the head."""
+    levels, n = kind["levels"], len(kind["levels"])
+    longest = levels[brief[-1] - 1]
+    formats, values = str(kind["head"]), []
+    for level in (levels[i - 1] for i in brief):
+        formats += _tile_format(level, _NARROW) + "c8" * bool(level["bins"])
+        values += [*_totals(level, _NARROW), _tile_of("t", level)] + ["bin_of(cp)"] * bool(level["bins"])
+    tiles = ["1" if i in brief else f"n{i}" for i in range(1, n + 1)]
+    pieces = [name for i in long for name in _piece_names(i, levels[i - 1], _NARROW)]
+    yield f"if {_tile_of('t', longest)} - {longest['kept']} >= {_tile_of('N', longest)} then"
+    yield f"return sp('{formats}', {', '.join([*_head_values(kind, _NARROW, tiles), *values])})"
+    yield f".. {' .. '.join([*pieces, *_tail_names(kind)])}"
+    yield "end"
 
 
 def _outgrown(kind: Plan, form: str) -> Iterator[str]:
@@ -366,7 +513,8 @@ def _piece(i: int, level: Plan, after: str, form: str) -> Iterator[str]:
     yield f"{', '.join(names)} = {', '.join(pieces)}"
     yield f"n{i} = n{i} - drop + 1"
     yield "else"
-    yield f"{names[0]} = sub(v, a{i} + 1, {after})"
+    empty = ["''"] * (len(names) - 1)
+    yield f"{', '.join(names)} = {', '.join([f'sub(v, a{i} + 1, {after})', *empty])}"
     if largest:
         at = f"n{i} * {width + largest} - {largest - 1}"
         yield f"{names[0]} = raised({names[0]}, {at}, {largest}, amount)"
@@ -410,7 +558,7 @@ def _beginner(kind: Plan) -> str:
         [
             "function(t, amount, ql, qh, cp, night)",
             "if amount >= NARROW_SUM or ql >= NARROW_SQUARES or qh > 0 then",
-            f"return add_slowly(KINDS[{kind['number']}], nil, t, amount, ql, qh, cp, night)",
+            f"return slowly().add(plan().kinds[{kind['number']}], nil, t, amount, ql, qh, cp, night)",
             "end",
             f"return {' .. '.join(pieces)}",
             "end",

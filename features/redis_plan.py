@@ -5,13 +5,14 @@ key, so that values of another layout are never read: another layout means a reb
 """
 
 import hashlib
+import re
 import struct
 from importlib.resources import files
 from typing import Any
 
 from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
 from features.catalog import ENTITIES, SLOTS
-from features.redis_codegen import functions, head_format, head_size
+from features.redis_codegen import head_format, head_size, texts
 from features.state import (
     BINS,
     COUNTERPARTY_CAP,
@@ -37,19 +38,14 @@ from features.windows import (
     Window,
 )
 
-LAYOUT = 4
+LAYOUT = 5
 """Raised by hand when the Lua text or a hash changes what is stored; a changed plan changes it by itself."""
 
 KINDS = ("payer", "pair", "payee", "device", "payee_key")
 """What is kept, one value an entity."""
 
-_IDS = {"payer": 1, "payee": 2, "pair": 3, "device": 4, "payee_key": 5, "inflow": 1, "outflow": 2}
-"""Which of an entry's ids a view reads."""
-
-_VIEW_FIELDS = ("number", "kind", "id", "reports")
-"""What the text by hand uses of a view; the rest is written out by redis_codegen."""
-
-_GENERATED = "-- (what redis_codegen.py writes)"
+_IDS = {"inflow": "payer", "outflow": "payee"}
+"""Whose id a view reads by, where it is not its own name."""
 
 _TILED = ("count", "sum", "squares", "max")
 
@@ -160,16 +156,6 @@ def _window_plan(view: str, window: Window, delayed: bool, night: bool) -> Plan 
     return {"tiles": window.length // grain, "shift": shift, "since": since, "day": day, **places}
 
 
-def _report_plan(opened: list[Plan], confirmed: list[Plan]) -> Plan | None:
-    """`places`: the slots in the order of the answer; by status {length, place in it}, the longest first."""
-    places = [slot["at"] for slot in opened + confirmed]
-    lists = {
-        status: sorted(([slot["length"], places.index(slot["at"]) + 1] for slot in slots), reverse=True)
-        for status, slots in (("open", opened), ("confirmed", confirmed))
-    }
-    return {"places": places, **lists} if places else None
-
-
 def _view_plan(view: str) -> Plan:
     kind = KEPT_AS.get(view, view)
     # The script leans on this order: of one shift the windows grow, and those of the present come first.
@@ -192,7 +178,7 @@ def _view_plan(view: str) -> Plan:
     return {
         "number": ENTITIES.index(view) + 1,
         "kind": KINDS.index(kind) + 1,
-        "id": _IDS[view],
+        "id": _IDS.get(view, view),
         "from": SLOTS.index(mine[0]) + 1,
         "to": SLOTS.index(mine[-1]) + 1,
         "last": _position(Slot(view, "last")),
@@ -203,59 +189,89 @@ def _view_plan(view: str) -> Plan:
         "distinct": lengths["distinct"] or None,
         "same": lengths["same"] or None,
         "under": lengths["under"] or None,
-        "reports": _report_plan(lengths["open"], lengths["confirmed"]),
+        "open": lengths["open"],
+        "confirmed": lengths["confirmed"],
     }
 
 
 def _part_plan(part: str) -> Plan:
     columns = part_columns(part)
     # The other account: the payee of a payer and of a key, the payer of all else.
-    other = _IDS["payee"] if part in ("payer", "payee_key") else _IDS["payer"]
+    other = "to_payee" if part in ("payer", "payee_key") else "to_payer"
     applied = [view for view in VIEWS[part] if view not in KEPT_AS]
     return {
         "number": PARTS.index(part) + 1,
         "views": [ENTITIES.index(view) + 1 for view in VIEWS[part]],
         "applied": [ENTITIES.index(view) + 1 for view in applied],
-        "labelled": ENTITIES.index(part) + 1,
+        "labelled": KINDS.index(part) + 1,
         "other": other,
-        "from": columns.start + 1,
-        "to": columns.stop,
+        "width": 8 * (columns.stop - columns.start),
     }
 
 
 _KINDS = [_kind_plan(kind) for kind in KINDS]
 _VIEWS = [_view_plan(view) for view in ENTITIES]
+_PARTS = [_part_plan(part) for part in PARTS]
+
+_CONSTANTS: Plan = {
+    "RETENTION": RETENTION,
+    "CP_CAP": COUNTERPARTY_CAP,
+    "CP_KEEP": COUNTERPARTY_KEEP,
+    "RECENT_CAP": RECENT_CAP,
+    "RECENT_KEEP": RECENT_KEEP,
+    "BINS": BINS,
+    "NEWCOMER_AFTER": NEWCOMER_AFTER,
+    "RING_SIZE": RING_SIZE,
+    "COUNT_MAX": int(COUNT_MAX),
+    "EXACT_MAX": int(EXACT_MAX),
+    "UNKNOWN": int(UNKNOWN),
+    "LOCAL_OFFSET": LOCAL_OFFSET,
+    "NIGHT_FROM": NIGHT_FROM,
+    "NIGHT_TO": NIGHT_TO,
+    "JUST_UNDER": " or ".join(f"x >= {low} and x <= {high}" for low, high in JUST_UNDER),
+}
 
 
-def plan() -> str:
-    """The Lua constants that the catalog decides."""
-    constants = {
-        "RETENTION": RETENTION,
-        "CP_CAP": COUNTERPARTY_CAP,
-        "CP_KEEP": COUNTERPARTY_KEEP,
-        "RECENT_CAP": RECENT_CAP,
-        "RECENT_KEEP": RECENT_KEEP,
-        "JUST_UNDER": JUST_UNDER,
-        "BINS": BINS,
-        "NEWCOMER_AFTER": NEWCOMER_AFTER,
-        "RING_SIZE": RING_SIZE,
-        "COUNT_MAX": int(COUNT_MAX),
-        "EXACT_MAX": int(EXACT_MAX),
-        "UNKNOWN": int(UNKNOWN),
-        "LOCAL_OFFSET": LOCAL_OFFSET,
-        "NIGHT_FROM": NIGHT_FROM,
-        "NIGHT_TO": NIGHT_TO,
-        "KINDS": _KINDS,
-        "VIEWS": [{name: view[name] for name in _VIEW_FIELDS} for view in _VIEWS],
-        "PARTS": [_part_plan(part) for part in PARTS],
-    }
-    return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
+def _plan() -> str:
+    """The plan's tables, for what is not written out."""
+    return f"""local planned
+local function plan()
+  planned = planned or {_lua({"kinds": _KINDS, "parts": _PARTS})}
+  return planned
+end"""
+
+
+_CONSTANT = re.compile(r"^local ([A-Z_, ]+) = ([^{}()]+?)(?: --.*)?$\n", re.MULTILINE)
+
+
+def _folded(text: str) -> str:
+    """The text with its constants (and ours) in place of their names: a name would be made at every call."""
+    constants = {name: str(value) for name, value in _CONSTANTS.items()}
+    for names, values in _CONSTANT.findall(text):
+        constants |= dict(zip(names.split(", "), values.split(", "), strict=True))
+    known = re.compile(rf"\b({'|'.join(constants)})\b")
+    return known.sub(lambda name: constants[name[0]], _CONSTANT.sub("", text))
+
+
+_NUMBER = re.compile(r"I([124])(?![0-9])")
+_FORMAT = re.compile(r"'<[^'\\]*'")
+
+
+def _native(text: str) -> str:
+    """Fields of 1, 2 and 4 bytes by the letters that have no length behind them, which is quicker to read."""
+    letters = {"1": "B", "2": "H", "4": "I"}
+    return _FORMAT.sub(lambda found: _NUMBER.sub(lambda size: letters[size[1]], found[0]), text)
 
 
 def _script() -> str:
     text = files("features").joinpath("redis_state.lua").read_text()
-    return plan() + text.replace(_GENERATED, functions(_KINDS, _VIEWS))
+    for name, lines in {"plan": _plan(), **texts(_KINDS, _VIEWS, _PARTS)}.items():
+        assert f"-- ({name})\n" in text, name
+        text = text.replace(f"-- ({name})\n", lines + "\n")
+    return _native(_folded(text))
 
 
 SCRIPT = _script()
-LAYOUT_VERSION = hashlib.sha256(f"{LAYOUT}\n{_KINDS}\n{_VIEWS}\n{plan()}".encode()).hexdigest()[:8]
+LAYOUT_VERSION = hashlib.sha256(f"{LAYOUT}\n{_KINDS}\n{_VIEWS}\n{_PARTS}\n{_CONSTANTS}".encode()).hexdigest()[
+    :8
+]
