@@ -26,8 +26,8 @@ TAIL = "I2I4I6I6I6"
 BRIEF = 3 * HOUR
 """Levels that are kept no longer than this are mostly all dropped when the next payment comes."""
 
-HEAD_SIZE, TAIL_SIZE, REPORT_AT = 41, 24, 18
-"""Sizes in bytes; where the newest report's time begins in the tail."""
+HEAD_SIZE, TAIL_SIZE = 41, 24
+"""In bytes."""
 
 _NARROW, _WIDE = "narrow", "wide"
 FORMS = (_NARROW, _WIDE)
@@ -43,34 +43,37 @@ def head_size(levels: int) -> int:
 
 def texts(kinds: Sequence[Plan], views: Sequence[Plan], parts: Sequence[Plan]) -> dict[str, str]:
     """What `redis_state.lua` has a line `-- (name)` for, by name."""
-    keys = ", ".join(f"key{view['number']}" for view in views)
-    read = [_if_asked(part, _read_part(part, views, kinds)) for part in parts]
-    apply = [_if_asked(part, _apply_part(part, views)) for part in parts]
     unread = [_if_asked(part, _answer(part, _none_read(part))) for part in parts]
     return {
         "functions": "\n".join(_makers(kinds, views)),
         "before the entries": "\n".join(_before(parts)),
-        "read": "\n".join([f"local v, form, {keys}", *(line for lines in read for line in lines)]),
-        "apply": "\n".join(line for lines in apply for line in lines),
+        "read and apply": "\n".join(_read_and_apply(parts, views, kinds)),
         "answer without reading": "\n".join(line for lines in unread for line in lines),
     }
 
 
 def _makers(kinds: Sequence[Plan], views: Sequence[Plan]) -> Iterator[str]:
-    """READ by twice the view's number and ADD by twice the kind's, one more for the wide form, BEGIN by the
-    kind's; each function is made by `reader`, `adder` or `beginner` when a call first needs it."""
+    """TAKE by twice the kind's number and READ by twice the view's, one more for the wide form, BEGIN by the
+    kind's; each function is made by `taker`, `reader` or `beginner` when a call first needs it."""
     reports = _reports_of(views)
-    readers = {2 * view["number"] + i: _reader(view, kinds[view["kind"] - 1], form, reports)
-               for view in views for i, form in enumerate(FORMS)}  # fmt: skip
-    adders = {2 * kind["number"] + i: _adder(kind, form) for kind in kinds for i, form in enumerate(FORMS)}
-    yield "local READ, ADD, BEGIN = {}, {}, {}"
+    main = [next(view for view in views if view["name"] == kind["name"]) for kind in kinds]
+    takers = {2 * kind["number"] + i: _taker(view, kind, form, reports)
+              for view, kind in zip(main, kinds, strict=True) for i, form in enumerate(FORMS)}  # fmt: skip
+    readers = {2 * view["number"] + i: _reader(view, kinds[view["kind"] - 1], form)
+               for view in views if view not in main for i, form in enumerate(FORMS)}  # fmt: skip
+    begins = {kind["number"]: _beginner(kind) for kind in kinds}
     yield from _reported(reports)
-    yield from _maker("beginner", "BEGIN", {kind["number"]: _beginner(kind) for kind in kinds})
-    yield from _maker("adder", "ADD", adders)
+    yield from _maker("beginner", "BEGIN", begins)
+    yield from _maker("taker", "TAKE", takers)
     yield from _maker("reader", "READ", readers)
 
 
+def _lua_table(item: str, n: int) -> str:
+    return f"{{{', '.join([item] * n)}}}"
+
+
 def _maker(name: str, table: str, functions: dict[int, str]) -> Iterator[str]:
+    yield f"local {table} = {_lua_table('false', max(functions))}"  # as long as it gets: to grow is slow
     yield f"local function {name}(n)"
     word = "if"
     for n, text in functions.items():
@@ -104,30 +107,53 @@ def _answer(part: Plan, row: str) -> Iterator[str]:
     yield f"answers{k}[answered{k}] = {row}"
 
 
-def _read_part(part: Plan, views: Sequence[Plan], kinds: Sequence[Plan]) -> Iterator[str]:
-    """A row of each view, to its part's answers and to the log; the keys are kept for `apply`."""
-    for number in part["views"]:
-        view = views[number - 1]
-        kind = kinds[view["kind"] - 1]["name"]
-        yield f"key{number} = prefix .. '{kind}:' .. {view['id']}"
-        yield f"v = values[key{number}]"
-        yield f"if v == nil then v = call('GET', key{number}); values[key{number}] = v end"
-        yield f"if v then form = {2 * number} + byte(v)"
-        yield f"v = (READ[form] or reader(form))(v, t, amount, {part['other']})"
-        yield f"else v = {_none(view)} end"
-        yield from _answer(part, "v")
-        yield "n = n + 1"
-        yield "log[n] = v"
+def _read_and_apply(parts: Sequence[Plan], views: Sequence[Plan], kinds: Sequence[Plan]) -> Iterator[str]:
+    """First what is only read, the other side of an account: an account may pay itself."""
+    only_read = [n for part in parts for n in part["views"] if n not in part["applied"]]
+    yield f"local key, v, form, row, {', '.join(f'row{n}' for n in only_read)}"
+    for part in parts:
+        read = [line for n in part["views"] if n in only_read for line in _read(part, views[n - 1], kinds)]
+        if read:
+            yield from _if_asked(part, read)
+    for part in parts:
+        lines = [line for n in part["applied"] for line in _take(part, views[n - 1], kinds)]
+        for n in part["views"]:
+            if n in only_read:
+                lines += _told(part, f"row{n}")
+        yield from _if_asked(part, lines)
 
 
-def _apply_part(part: Plan, views: Sequence[Plan]) -> Iterator[str]:
-    for number in part["applied"]:
-        kind = views[number - 1]["kind"]
-        yield f"v = values[key{number}]"
-        yield f"if v then form = {2 * kind} + byte(v)"
-        yield f"v = (ADD[form] or adder(form))(v, t, amount, ql, qh, {part['other']}, night)"
-        yield f"else v = (BEGIN[{kind}] or beginner({kind}))(t, amount, ql, qh, {part['other']}, night) end"
-        yield f"values[key{number}], changed[key{number}] = v, v"
+def _fetch(view: Plan, kinds: Sequence[Plan]) -> Iterator[str]:
+    yield f"key = prefix .. '{kinds[view['kind'] - 1]['name']}:' .. {view['id']}"
+    yield "v = values[key]"
+    yield "if v == nil then v = call('GET', key); values[key] = v end"
+
+
+def _told(part: Plan, row: str) -> Iterator[str]:
+    """A row goes to its part's answers and to the log."""
+    yield from _answer(part, row)
+    yield "n = n + 1"
+    yield f"log[n] = {row}"
+
+
+def _read(part: Plan, view: Plan, kinds: Sequence[Plan]) -> Iterator[str]:
+    yield from _fetch(view, kinds)
+    yield f"if v then form = {2 * view['number']} + byte(v)"
+    yield f"row{view['number']} = (READ[form] or reader(form))(v, t, amount, {part['other']})"
+    yield f"else row{view['number']} = {_none(view)} end"
+
+
+def _take(part: Plan, view: Plan, kinds: Sequence[Plan]) -> Iterator[str]:
+    kind, given = view["kind"], f"t, amount, ql, qh, {part['other']}, night"
+    yield from _fetch(view, kinds)
+    yield f"if v then form = {2 * kind} + byte(v)"
+    yield f"row, v = (TAKE[form] or taker(form))(v, {given}, take)"
+    yield "else"
+    yield f"row = {_none(view)}"
+    yield f"if take then v = (BEGIN[{kind}] or beginner({kind}))({given}) end"
+    yield "end"
+    yield "if take then values[key], changed[key] = v, v end"
+    yield from _told(part, "row")
 
 
 def _none(view: Plan) -> str:
@@ -168,12 +194,26 @@ def _tile_format(level: Plan, form: str) -> str:
     return str(level[form][1:])
 
 
-def _head_locals(levels: int, form: str) -> str:
-    numbers = ["_", "N", "F", "nc", "nx", "nr", "C", "SL", "QL", "D", *_names("n", levels)]
-    formats = HEAD + "I2" * levels
-    if form == _WIDE:
-        numbers, formats = [*numbers, "SH", "QH"], formats + "I2I4"
-    return f"local {','.join(numbers)} = su('<{formats}', v)"
+def _head_locals(levels: int) -> str:
+    numbers = [
+        "_",
+        "N",
+        "F",
+        "nc",
+        "nx",
+        "nr",
+        "C",
+        "SL",
+        "QL",
+        "D",
+        *_names("n", levels),
+        "SH",
+        "QH",
+        "PN",
+        "PF",
+        "M",
+    ]
+    return f"local {','.join(numbers)} = su('{head_format(levels)}', v)"
 
 
 def _places(kind: Plan, form: str) -> Iterator[str]:
@@ -193,23 +233,33 @@ def _after(kind: Plan, i: int) -> str:
 # Reading.
 
 
-def _reader(view: Plan, kind: Plan, form: str, reports: Sequence[Report]) -> str:
-    slots = range(view["from"], view["to"] + 1)
-    outs = ",".join(f"o{at}" for at in slots)
-    unknown = _unknown(view)
+def _reader(view: Plan, kind: Plan, form: str) -> str:
+    """function(value, ...) -> the view's row"""
     lines = [
-        "function(v, t, amount, other)",
-        _head_locals(len(kind["levels"]), form),
+        "function(v, t, amount, cp)",
+        _head_locals(len(kind["levels"])),
         *_places(kind, form),
-        f"local {outs} = {','.join('UNKNOWN' if at in unknown else '0' for at in slots)}",
-        "if N > 0 and t - N <= RETENTION then",
-        *_seen(view, kind, form),
-        "end",
-        *_reports(view, kind, reports),
-        f"return sp('<{'d' * len(slots)}', {outs})",
+        *_row(view, kind, form, []),
+        "return row",
         "end",
     ]
     return "\n".join(lines)
+
+
+def _row(view: Plan, kind: Plan, form: str, reports: Sequence[Report]) -> Iterator[str]:
+    """Local `row`: what is answered, packed."""
+    slots = range(view["from"], view["to"] + 1)
+    outs = ",".join(f"o{at}" for at in slots)
+    unknown = _unknown(view)
+    yield "local row"
+    yield "do"
+    yield f"local {outs} = {','.join('UNKNOWN' if at in unknown else '0' for at in slots)}"
+    yield "if N > 0 and t - N <= RETENTION then"
+    yield from _seen(view, kind, form)
+    yield "end"
+    yield from _reports(view, reports)
+    yield f"row = sp('<{'d' * len(slots)}', {outs})"
+    yield "end"
 
 
 def _seen(view: Plan, kind: Plan, form: str) -> Iterator[str]:
@@ -218,7 +268,7 @@ def _seen(view: Plan, kind: Plan, form: str) -> Iterator[str]:
     if view["first"]:
         yield f"o{view['first']} = F"
     if view["changed"]:
-        yield f"o{view['changed']} = sub(v, reports - 5, reports) == other and 0 or 1"
+        yield f"o{view['changed']} = sub(v, reports - 5, reports) == cp and 0 or 1"
     for i, level in enumerate(kind["levels"], 1):
         if view["levels"][i - 1]:
             yield from _level(i, level, view["levels"][i - 1], form)
@@ -234,10 +284,17 @@ def _seen(view: Plan, kind: Plan, form: str) -> Iterator[str]:
         i, j = kind["fine"], kind["coarse"]
         grain = kind["levels"][i - 1]["grain"]
         yield f"if (t - HOUR) - (t - HOUR) % {grain} < N - N % {grain} then"
-        call = f"slowly().newcomers(v, t, N, plan().kinds[{view['kind']}], '{form}', a{i}, n{i}, a{j}, n{j})"
+        places = ", ".join(_binned(kind["levels"][at - 1], form, at) for at in (i, j))
+        call = f"slowly().newcomers(v, t, N, {places})"
         yield f"o{view['newcomers']} = {call}"
         yield "end"
     yield from _recent(view)
+
+
+def _binned(level: Plan, form: str, i: int) -> str:
+    """Width of a tile, where tiles begin, where bins begin, how many."""
+    width = level[f"{form}_width"]
+    return f"{width}, a{i}, a{i} + n{i} * {width + level[f'{form}_max']}, n{i}"
 
 
 def _recent(view: Plan) -> Iterator[str]:
@@ -249,14 +306,12 @@ def _recent(view: Plan) -> Iterator[str]:
         yield "end"
 
 
-def _reports(view: Plan, kind: Plan, reports: Sequence[Report]) -> Iterator[str]:
+def _reports(view: Plan, reports: Sequence[Report]) -> Iterator[str]:
     asked = {(status, slot["length"]): slot["at"] for status in REPORT_STATUSES for slot in view[status]}
     if not asked:
         return
     outs = ",".join(f"o{asked[report]}" if report in asked else "_" for report in reports)
-    at = head_size(len(kind["levels"])) - TAIL_SIZE + REPORT_AT + 1
     yield "if nr > 0 then"
-    yield f"local M = su('<I6', v, {at})"
     yield f"{outs} = reported(v, reports, recent, N > M and N or M, t)"
     yield "end"
 
@@ -381,29 +436,32 @@ def _outputs(i: int, level: Plan, window: Plan, form: str) -> Iterator[str]:
 # Adding.
 
 
-def _adder(kind: Plan, form: str) -> str:
-    levels = kind["levels"]
-    n = len(levels)
-    grain, number = levels[0]["grain"], kind["number"]
+def _taker(view: Plan, kind: Plan, form: str, reports: Sequence[Report]) -> str:
+    """function(value, ...) -> the view's row, the value with this payment if it is to take it"""
+    levels, number, ends = kind["levels"], kind["number"], kind["head_size"] - 18
+    grain = levels[0]["grain"]
     pieces = [name for i, level in enumerate(levels, 1) for name in _piece_names(i, level, form)]
     lines = [
-        "function(v, t, amount, ql, qh, cp, night)",
-        f"local _,N,F,nc,nx,nr,C,SL,QL,D,{','.join(_names('n', n))},SH,QH,PN,PF,M = su('{kind['head']}', v)",
+        "function(v, t, amount, ql, qh, cp, night, take)",
+        _head_locals(len(levels)),
+        *_places(kind, form),
+        *_row(view, kind, form, reports),
+        "if not take then return row end",
         "if t > N + RETENTION and N > 0 and nr == 0 then",
         f"local fresh = (BEGIN[{number}] or beginner({number}))(t, amount, ql, qh, cp, night)",
-        f"return slowly().reborn(plan().kinds[{number}], fresh, N, F, M)",
+        # a new life, with the ends of the one before and its newest report
+        f"return row, sub(fresh, 1, {ends}) .. sp('<I6I6I6', N, F, M) .. sub(fresh, {kind['head_size'] + 1})",
         "end",
         f"if t - t % {grain} < N - N % {grain} or N == 0 or t > N + RETENTION",
         "or PN > 0 and t - PN <= RETENTION",
         *_outgrown(kind, form),
-        f"then return slowly().add(plan().kinds[{number}], v, t, amount, ql, qh, cp, night) end",
+        f"then return row, slowly().add(plan().kinds[{number}], v, t, amount, ql, qh, cp, night) end",
         f"local {','.join(pieces)}",
-        *_places(kind, form),
         "local newest = t > N and t or N",
         *_tail(kind),
     ]
     brief = [i for i, level in enumerate(levels, 1) if level["kept"] * level["grain"] <= BRIEF]
-    long = [i for i in range(1, n + 1) if i not in brief]
+    long = [i for i in range(1, len(levels) + 1) if i not in brief]
     for i in long:
         lines += _piece(i, levels[i - 1], _after(kind, i), form)
     if form == _NARROW:
@@ -414,7 +472,7 @@ def _adder(kind: Plan, form: str) -> str:
         for low, high, x, y in _carried(kind):
             lines.append(f"{low},{high} = carry({low} + {x}, {high} + {y})")
     lines += [
-        f"return sp('{kind['head']}', {', '.join(_head_values(kind, form, _names('n', n)))})",
+        f"return row, sp('{kind['head']}', {', '.join(_head_values(kind, form, _names('n', len(levels))))})",
         f".. {' .. '.join([*pieces, *_tail_names(kind)])}",
         "end",
     ]
@@ -466,7 +524,7 @@ def _renewed(kind: Plan, brief: Sequence[int], long: Sequence[int]) -> Iterator[
     tiles = ["1" if i in brief else f"n{i}" for i in range(1, n + 1)]
     pieces = [name for i in long for name in _piece_names(i, levels[i - 1], _NARROW)]
     yield f"if {_tile_of('t', longest)} - {longest['kept']} >= {_tile_of('N', longest)} then"
-    yield f"return sp('{formats}', {', '.join([*_head_values(kind, _NARROW, tiles), *values])})"
+    yield f"return row, sp('{formats}', {', '.join([*_head_values(kind, _NARROW, tiles), *values])})"
     yield f".. {' .. '.join([*pieces, *_tail_names(kind)])}"
     yield "end"
 

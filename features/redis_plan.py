@@ -176,6 +176,7 @@ def _view_plan(view: str) -> Plan:
         for stat in ("distinct", "same", "under", "open", "confirmed")
     }
     return {
+        "name": view,
         "number": ENTITIES.index(view) + 1,
         "kind": KINDS.index(kind) + 1,
         "id": _IDS.get(view, view),
@@ -221,6 +222,10 @@ _CONSTANTS: Plan = {
     "RECENT_KEEP": RECENT_KEEP,
     "BINS": BINS,
     "NEWCOMER_AFTER": NEWCOMER_AFTER,
+    "FINE": LEVELS[1].grain,
+    "FINE_KEPT": LEVELS[1].keep // LEVELS[1].grain,
+    "COARSE": LEVELS[2].grain,
+    "COARSE_KEPT": LEVELS[2].keep // LEVELS[2].grain,
     "RING_SIZE": RING_SIZE,
     "COUNT_MAX": int(COUNT_MAX),
     "EXACT_MAX": int(EXACT_MAX),

@@ -216,22 +216,24 @@ local function standing_reports(v, from, to, newest)
   return sub(v, from + 1, to)
 end
 
+-- Values of this call by key, false for none; each is fetched once and written once, however often it occurs.
+local values, changed = {}, {}
+
 -- What few payments need; made when it is first asked for.
 local slow
 local function slowly()
   if slow then return slow end
   local bor, band, bnot = bit.bor, bit.band, bit.bnot
 
-  -- The bins of the tiles in (low, high], as two words of 32 bits.
-  local function bins_in(v, level, form, base, n, newest, low, high)
-    local kept = floor(newest / level.grain) - level.kept
+  -- The bins of the tiles in (low, high], as two words of 32 bits. A level's tiles are `width` wide and begin
+  -- behind `base`, its bins behind `bins`.
+  local function bins_in(v, grain, kept, width, base, bins, n, newest, low, high)
+    kept = floor(newest / grain) - kept
     if low < kept then low = kept end
     local a, b = 0, 0
     if n == 0 or low >= high then return a, b end
-    local width = level[form .. '_width']
-    local field, indexes = level.index, base + width - level.index_size
-    local bins = base + n * (width + level[form .. '_max'])
-    for p = locate(v, indexes, n, width, field, low) + 1, locate(v, indexes, n, width, field, high) do
+    local indexes = base + width - 4
+    for p = locate(v, indexes, n, width, '<I4', low) + 1, locate(v, indexes, n, width, '<I4', high) do
       local x, y = su('<I4I4', v, bins + (p - 1) * 8 + 1)
       a, b = bor(a, x), bor(b, y)
     end
@@ -246,16 +248,15 @@ local function slowly()
 
   -- Bins of the last hour that were in no tile of the days before it: whole hours up to the one in which the
   -- last hour begins, and the 5-minute tiles of that one.
-  local function newcomers(v, t, newest, kind, form, fine_at, fine_n, coarse_at, coarse_n)
-    local five, hour = kind.levels[kind.fine], kind.levels[kind.coarse]
-    local low = floor((t - HOUR) / five.grain)
-    local a, b = bins_in(v, five, form, fine_at, fine_n, newest, low, floor(t / five.grain))
+  local function newcomers(v, t, newest, fine_width, fine, fine_bins, fine_n, width, coarse, bins, n)
+    local low = floor((t - HOUR) / FINE)
+    local a, b = bins_in(v, FINE, FINE_KEPT, fine_width, fine, fine_bins, fine_n, newest, low, floor(t / FINE))
     if a == 0 and b == 0 then return 0 end
-    local seam = floor(low * five.grain / hour.grain)
-    local before = seam * hour.grain / five.grain - 1
-    local a1, b1 = bins_in(v, five, form, fine_at, fine_n, newest, before, low)
-    local after = floor((t - NEWCOMER_AFTER) / hour.grain)
-    local a2, b2 = bins_in(v, hour, form, coarse_at, coarse_n, newest, after, seam - 1)
+    local seam = floor(low * FINE / COARSE)
+    local before = seam * COARSE / FINE - 1
+    local a1, b1 = bins_in(v, FINE, FINE_KEPT, fine_width, fine, fine_bins, fine_n, newest, before, low)
+    local after = floor((t - NEWCOMER_AFTER) / COARSE)
+    local a2, b2 = bins_in(v, COARSE, COARSE_KEPT, width, coarse, bins, n, newest, after, seam - 1)
     return bits_in(band(a, bnot(bor(a1, a2)))) + bits_in(band(b, bnot(bor(b1, b2))))
   end
 
@@ -401,12 +402,6 @@ local function slowly()
     return packed(kind, e)
   end
 
-  -- `v`, made of a new life's first payment, with the ends of the life before and its newest report.
-  local function reborn(kind, v, newest, first, newest_report)
-    return sub(v, 1, kind.head_size - 18) .. sp('<I6I6I6', newest, first, newest_report)
-      .. sub(v, kind.head_size + 1)
-  end
-
   -- Where the reports of a value begin and end.
   local function reports_in(kind, v)
     local h, at = { su(kind.head, v) }, kind.head_size
@@ -442,16 +437,68 @@ local function slowly()
       .. sp('<I6', newest_report) .. sub(v, kind.head_size + 1, from) .. reports .. sub(v, to + 1)
   end
 
+  -- The parts of `mask`, as a list.
+  local function parts_of(mask)
+    local parts = {}
+    for k, part in ipairs(plan().parts) do
+      if floor(mask / 2 ^ (k - 1)) % 2 == 1 then parts[#parts + 1] = part end
+    end
+    return parts
+  end
+
+  local function label_parts(mask, t, status, transaction, ids)
+    for _, part in ipairs(parts_of(mask)) do
+      local kind = plan().kinds[part.labelled]
+      local key = ARGV[1] .. kind.name .. ':' .. ids[part.number]
+      local v = values[key]
+      if v == nil then v = call('GET', key) end
+      v = labelled(kind, v, transaction, t, status)
+      values[key], changed[key] = v, v
+    end
+  end
+
+  -- The answers that earlier calls gave between floor and next, by offset; read only after a redelivery.
+  local function remembered(span)
+    if span.stored then return span.stored end
+    span.stored = {}
+    local kept = call('LRANGE', span.key .. ':answers', 0, -1)
+    for i = 2, #kept, 2 do
+      local item = kept[i]
+      local length = su('<I2', item)
+      local versions, at = sub(item, 3, 2 + length), 3 + length
+      while at <= #item do
+        local offset, status, mask, number = su('<I8I1I1I8', item, at)
+        local rows = {}
+        at = at + 18
+        for _, part in ipairs(parts_of(mask)) do
+          rows[part.number] = sub(item, at, at + part.width - 1)
+          at = at + part.width
+        end
+        span.stored[offset] = { status, number, rows, versions }
+      end
+    end
+    return span.stored
+  end
+
+  -- Offsets that this shard's rings did not let through, by which a heal of another shard is told of them.
+  local function passed_over(span)
+    if not span.passed then
+      span.passed = {}
+      for _, offset in ipairs(call('LRANGE', span.key .. ':passed', 0, -1)) do
+        span.passed[tonumber(offset)] = true
+      end
+    end
+    return span.passed
+  end
+
   slow = {
-    newcomers = newcomers, add = add_slowly, reborn = reborn, labelled = labelled,
+    newcomers = newcomers, add = add_slowly, label_parts = label_parts, remembered = remembered,
+    passed_over = passed_over,
   }
   return slow
 end
 
 -- (functions)
-
--- Values of this call by key, false for none; each is fetched once and written once, however often it occurs.
-local values, changed = {}, {}
 
 -- What the payer's ring says of an event; one that it does not know is remembered.
 local function ask_ring(payer, t, id, content, replay)
@@ -476,60 +523,6 @@ local function ask_ring(payer, t, id, content, replay)
   return APPLIED
 end
 
--- The parts of `mask`, as a list.
-local function parts_of(mask)
-  local parts = {}
-  for k, part in ipairs(plan().parts) do
-    if floor(mask / 2 ^ (k - 1)) % 2 == 1 then parts[#parts + 1] = part end
-  end
-  return parts
-end
-
-local function label_parts(mask, t, status, transaction, ids)
-  for _, part in ipairs(parts_of(mask)) do
-    local kind = plan().kinds[part.labelled]
-    local key = ARGV[1] .. kind.name .. ':' .. ids[part.number]
-    local v = values[key]
-    if v == nil then v = call('GET', key) end
-    v = slowly().labelled(kind, v, transaction, t, status)
-    values[key], changed[key] = v, v
-  end
-end
-
--- The answers that earlier calls gave between floor and next, by offset; read only after a redelivery.
-local function remembered(span)
-  if span.stored then return span.stored end
-  span.stored = {}
-  local kept = call('LRANGE', span.key .. ':answers', 0, -1)
-  for i = 2, #kept, 2 do
-    local item = kept[i]
-    local length = su('<I2', item)
-    local versions, at = sub(item, 3, 2 + length), 3 + length
-    while at <= #item do
-      local offset, status, mask, number = su('<I8I1I1I8', item, at)
-      local rows = {}
-      at = at + 18
-      for _, part in ipairs(parts_of(mask)) do
-        rows[part.number] = sub(item, at, at + part.width - 1)
-        at = at + part.width
-      end
-      span.stored[offset] = { status, number, rows, versions }
-    end
-  end
-  return span.stored
-end
-
--- Offsets that this shard's rings did not let through, by which a heal of another shard is told of them.
-local function passed_over(span)
-  if not span.passed then
-    span.passed = {}
-    for _, offset in ipairs(call('LRANGE', span.key .. ':passed', 0, -1)) do
-      span.passed[tonumber(offset)] = true
-    end
-  end
-  return span.passed
-end
-
 local stored_number, stored_life = string.match(call('GET', KEYS[1]) or '-1 0', '(%S+) (%S+)')
 local counter, life = tonumber(stored_number), tonumber(stored_life)
 local began, known_life = tonumber(ARGV[6]), tonumber(ARGV[8])
@@ -540,10 +533,12 @@ for i = 2, #KEYS do
   local key = KEYS[i]
   local lowest, start, stop, heals = su('<I8I8I8I1', ARGV[2], (i - 2) * 25 + 1)
   local state = call('HMGET', key, 'floor', 'next')
-  local s = { key = key, stop = stop, healing = heals == 1, lowest = lowest, log = { about },
-              floor = tonumber(state[1] or 0), next = tonumber(state[2] or 0) }
-  -- A log that was never seen is written even if it stands at 0: it is no longer unknown.
-  s.stored_floor, s.stored_next = state[1] and s.floor or -1, s.next
+  local floor_, next_ = tonumber(state[1] or 0), tonumber(state[2] or 0)
+  local s = {
+    key = key, stop = stop, healing = heals == 1, lowest = lowest, log = { about }, floor = floor_, next = next_,
+    -- A log that was never seen is written even if it stands at 0: it is no longer unknown.
+    stored_floor = state[1] and floor_ or -1, stored_next = next_,
+  }
   -- What lies below the log's first offset can't be read again, and is not missed.
   if s.healing then s.next, healing = max(s.next, lowest), true end
   if s.next < start then behind = true end
@@ -570,7 +565,7 @@ for from = 1, #ARGV[3], ENTRY_SIZE do
   local parts = kind == 2 and 0 or mask % ASK_RING -- those that are answered
   if not span or offset >= span.next then
     status = APPLIED
-    if kind == 2 then label_parts(mask, t, amount, id, { payer, payee, device, payee_key })
+    if kind == 2 then slowly().label_parts(mask, t, amount, id, { payer, payee, device, payee_key })
     elseif mask >= READ_ONLY then status = REPLAYED
     elseif mask >= ASK_RING then status = ask_ring(payer, t, id, content, kind == 1) end
     told = status == APPLIED or status == REPLAYED
@@ -590,33 +585,30 @@ for from = 1, #ARGV[3], ENTRY_SIZE do
       n = #log + 1
       log[n] = sp('<I8I1I1I8', offset, status, told and parts or 0, mine)
     end
-    if told and parts > 0 then -- read all of them before any is applied: an account may pay itself
-      local to_payee, to_payer = sub(payee, 1, 6), sub(payer, 1, 6)
-      -- (read)
-      if status == APPLIED then
-        local reais = (amount + 50 - (amount + 50) % 100) / 100
-        local square = reais * reais
-        if square > EXACT_MAX then square = EXACT_MAX end
-        local ql = square % WIDE
-        local qh = (square - ql) / WIDE
-        local hour = (t + LOCAL_OFFSET) % DAY / HOUR
-        local night = (hour >= NIGHT_FROM or hour < NIGHT_TO) and 1 or 0
-        -- (apply)
-      end
+    if told and parts > 0 then
+      local to_payee, to_payer, take = sub(payee, 1, 6), sub(payer, 1, 6), status == APPLIED
+      local reais = (amount + 50 - (amount + 50) % 100) / 100
+      local square = reais * reais
+      if square > EXACT_MAX then square = EXACT_MAX end
+      local ql = square % WIDE
+      local qh = (square - ql) / WIDE
+      local hour = (t + LOCAL_OFFSET) % DAY / HOUR
+      local night = (hour >= NIGHT_FROM or hour < NIGHT_TO) and 1 or 0
+      -- (read and apply)
     end
   elseif offset >= span.floor then
-    local known = remembered(span)[offset]
+    local known = slowly().remembered(span)[offset]
     if known then
       status, rows = known[1] == APPLIED and STORED or known[1], known[3]
       if known[2] > 0 then
-        numbered[#numbered + 1], numbered[#numbered + 2] = count, string.format('%.0f', known[2])
+        numbered[#numbered + 1], numbered[#numbered + 2] = count, string.format('%d', known[2])
       end
       if status == STORED and kind ~= 2 then
         decided[#decided + 1], decided[#decided + 2] = count, known[4]
       end
     end
   elseif span.healing and mask == ASK_RING then
-    status = passed_over(span)[offset] and REPEAT or STORED
+    status = slowly().passed_over(span)[offset] and REPEAT or STORED
   end
   count = count + 1
   statuses[count] = status
@@ -628,14 +620,14 @@ end
 -- Nothing was written until here.
 for key, v in pairs(changed) do call('SET', key, v, 'EX', ARGV[5]) end
 if #spans > 0 and (number ~= counter or life ~= tonumber(stored_life)) then
-  call('SET', KEYS[1], string.format('%.0f %.0f', number, life))
+  call('SET', KEYS[1], string.format('%d %d', number, life))
 end
 for _, s in ipairs(spans) do
   if s.stop > s.next then s.next = s.stop end
   if s.healing and s.stop > s.floor then s.floor = s.stop end
   local kept = s.key .. ':answers'
   if s.floor ~= s.stored_floor or s.next ~= s.stored_next then
-    call('HSET', s.key, 'floor', string.format('%.0f', s.floor), 'next', string.format('%.0f', s.next))
+    call('HSET', s.key, 'floor', string.format('%d', s.floor), 'next', string.format('%d', s.next))
   end
   local gone = 0 -- two elements a call: its stop, and its answers, which are large and not to be read for it
   while s.floor > s.stored_floor do
@@ -645,11 +637,11 @@ for _, s in ipairs(spans) do
   end
   if gone > 0 then call('LTRIM', kept, gone, -1) end
   if #s.log > 1 then
-    call('RPUSH', kept, string.format('%.0f', s.stop), table.concat(s.log))
+    call('RPUSH', kept, string.format('%d', s.stop), table.concat(s.log))
     call('EXPIRE', kept, ARGV[5])
   end
   local passed = s.key .. ':passed'
-  for _, offset in ipairs(s.over or {}) do call('RPUSH', passed, string.format('%.0f', offset)) end
+  for _, offset in ipairs(s.over or {}) do call('RPUSH', passed, string.format('%d', offset)) end
   if s.over then call('LTRIM', passed, -PASSED_CAP, -1) end
   while s.healing do -- what is no longer in the log is not healed from it
     local oldest = call('LINDEX', passed, 0)
@@ -661,4 +653,4 @@ local joined = {}
 for k, answered in ipairs(answers) do joined[k] = table.concat(answered) end
 local told = {}
 for i = 1, count, 100 do told[#told + 1] = char(unpack(statuses, i, least(i + 99, count))) end
-return { 0, string.format('%.0f', number), string.format('%.0f', life), table.concat(told), numbered, joined, decided }
+return { 0, string.format('%d', number), string.format('%d', life), table.concat(told), numbered, joined, decided }
