@@ -179,15 +179,12 @@ def _tile_of(time: str, level: Plan) -> str:
 
 def _fields(level: Plan, form: str) -> list[str]:
     """The running totals that a tile of the level holds in front of its index."""
-    if form == _WIDE:
-        return ["c", "sl", "sh", "ql", "qh"]
-    return ["c", *["sl"] * bool(level["sums"]), *["ql"] * bool(level["squares"])]
+    return [name for name in level[f"{form}_fields"] if name != "index"]
 
 
 def _totals(level: Plan, form: str) -> list[str]:
     """The entity's own, in the same order."""
-    names = {"c": "D" if level["night"] else "C", "sl": "SL", "sh": "SH", "ql": "QL", "qh": "QH"}
-    return [names[name] for name in _fields(level, form)]
+    return [name.upper() for name in _fields(level, form)]
 
 
 def _tile_format(level: Plan, form: str) -> str:
@@ -356,12 +353,8 @@ def _level(i: int, level: Plan, windows: Sequence[Plan], form: str) -> Iterator[
     width, size = level[f"{form}_width"], level["index_size"]
     yield "do"
     yield f"local now = {_tile_of('t', level)}"
-    if level["night"]:  # where the newest payment is no tile of this level's
-        yield f"local last = n{i} > 0 and su('{level['index']}', v, a{i} + n{i} * {width} - {size} + 1) or -1"
-        yield f"local kept = {_tile_of('N', level)} - {level['kept']}"
-    else:
-        yield f"local last = {_tile_of('N', level)}"
-        yield f"local kept = last - {level['kept']}"
+    yield f"local last = {_tile_of('N', level)}"
+    yield f"local kept = last - {level['kept']}"
     yield f"if last > now - {reach} then"
     yield f"local p, at, {','.join(names)} = n{i} + 1, last, {','.join(_totals(level, form))}"
     fs = ",".join(f"f{name}" for name in names)
@@ -419,9 +412,10 @@ def _seek(level: Plan, form: str, names: Sequence[str]) -> Iterator[str]:
 
 def _outputs(i: int, level: Plan, window: Plan, form: str) -> Iterator[str]:
     end = window["shift"]
-    if window["count"]:
-        count = f"c{end} - c"
-        yield f"o{window['count']} = {count if form == _NARROW else f'least({count}, COUNT_MAX)'}"
+    for stat, name in (("count", "c"), ("nights", "d")):
+        if window[stat]:
+            count = f"{name}{end} - {name}"
+            yield f"o{window[stat]} = {count if form == _NARROW else f'least({count}, COUNT_MAX)'}"
     for stat, low, high in (("sum", "sl", "sh"), ("squares", "ql", "qh")):
         if window[stat]:
             exact = f"{low}{end} - {low}"
@@ -547,11 +541,7 @@ def _piece(i: int, level: Plan, after: str, form: str) -> Iterator[str]:
     yield "do"
     yield f"local is = {_tile_of('t', level)}"
     yield f"local was = {_tile_of('N', level)}"
-    if level["night"]:
-        yield f"was = n{i} > 0 and {index.replace('DROP', f'(n{i} - 1)')} or -1"
-        yield "if night == 1 and is > was then"
-    else:
-        yield "if is > was then"
+    yield "if is > was then"
     yield f"local drop, kept = 0, is - {level['kept']}"
     yield f"if was <= kept then drop = n{i} else"
     yield f"while {index.replace('DROP', 'drop')} <= kept do drop = drop + 1 end"
@@ -589,8 +579,7 @@ def _piece_names(i: int, level: Plan, form: str) -> list[str]:
 
 def _beginner(kind: Plan) -> str:
     """The value of an entity that has this payment alone."""
-    levels = [level for level in kind["levels"] if not level["night"]]
-    nights = [level for level in kind["levels"] if level["night"]]
+    levels = kind["levels"]
     formats, values = kind["head"], []
     for level in levels:
         zeros = len(_fields(level, _NARROW))
@@ -603,11 +592,8 @@ def _beginner(kind: Plan) -> str:
             values.append("bin_of(cp)")
     head = ["0", "t", "t", str(int(bool(kind["parties"]))), str(int(bool(kind["recent"]))), "0", "1"]
     head += ["amount" if kind["sums"] else "0", "ql" if kind["squares"] else "0", "night"]
-    head += ["1"] * len(levels) + ["night"] * len(nights) + ["0"] * 5
+    head += ["1"] * len(levels) + ["0"] * 5
     pieces = [f"sp('{formats}', {', '.join([*head, *values])})"]
-    for level in nights:
-        tile = ["0"] * len(_fields(level, _NARROW)) + [_tile_of("t", level)]
-        pieces.append(f"(night == 1 and sp('<{_tile_format(level, _NARROW)}', {', '.join(tile)}) or '')")
     if kind["parties"]:
         pieces.append("sp('<I6', t) .. cp")
     if kind["recent"]:

@@ -6,7 +6,6 @@ key, so that values of another layout are never read: another layout means a reb
 
 import hashlib
 import re
-import struct
 from importlib.resources import files
 from typing import Any
 
@@ -83,47 +82,49 @@ def _slots_kept(kind: str) -> list[Slot]:
     return [slot for slot in SLOTS if KEPT_AS.get(slot.entity, slot.entity) == kind]
 
 
-def _levels(kind: str) -> list[tuple[Level, bool]]:
-    """(level, only of payments at night) that the views of a kind read."""
-    slots = _slots_kept(kind)
-    found = {(WINDOWS[slot.window].level, slot.night) for slot in slots if slot.stat in _TILED}
+def _levels(kind: str) -> list[Level]:
+    """Those that the views of a kind read."""
+    found = {WINDOWS[slot.window].level for slot in _slots_kept(kind) if slot.stat in _TILED}
     if _keeps(kind, "newcomers"):
-        found |= {(LEVELS[1], False), (LEVELS[2], False)}
-    return sorted(found, key=lambda level: (level[1], level[0].number))
+        found |= {LEVELS[1], LEVELS[2]}
+    return sorted(found, key=lambda level: level.number)
 
 
 def _keeps(kind: str, stat: str) -> bool:
     return any(slot.stat == stat for slot in _slots_kept(kind))
 
 
-def _level_plan(kind: str, level: Level, night: bool) -> Plan:
+def _level_plan(kind: str, level: Level) -> Plan:
     """A narrow tile keeps only what the level's windows tell, in few bytes; a wide one everything."""
     # Days since 1970 fit 16 bits until 2149; finer tiles need 32.
-    index = "H" if level.grain == DAY else "I"
-    told = {
-        slot.stat
-        for slot in _slots_kept(kind)
-        if slot.stat in _TILED and (WINDOWS[slot.window].level, slot.night) == (level, night)
-    }
-    squares, sums = "squares" in told, bool(told & {"squares", "sum"})
-    largest, size = "max" in told, struct.calcsize(f"<{index}")
-    bins = _keeps(kind, "newcomers") and level in (LEVELS[1], LEVELS[2]) and not night
+    size = 2 if level.grain == DAY else 4
+    tiled = [slot for slot in _slots_kept(kind) if slot.stat in _TILED]
+    mine = [slot for slot in tiled if WINDOWS[slot.window].level is level]
+    told, nights = {slot.stat for slot in mine}, any(slot.night for slot in mine)
+    squares, sums, largest = "squares" in told, bool(told & {"squares", "sum"}), "max" in told
+    bins = _keeps(kind, "newcomers") and level in (LEVELS[1], LEVELS[2])
+    narrow = {"c": 2, "d": 2 * nights, "sl": 4 * sums, "ql": 5 * squares, "index": size}
+    wide = {"c": 5, "d": 5 * nights, "sl": 6, "sh": 2, "ql": 6, "qh": 4, "index": size}
     return {
         "grain": level.grain,
         "kept": level.keep // level.grain,
-        "night": night or None,
         "index": f"<I{size}",
         "index_size": size,
-        "sums": sums or None,
-        "squares": squares or None,
-        "narrow": "<I2" + "I4" * sums + "I5" * squares + f"I{size}",
-        "narrow_width": size + 2 + 4 * sums + 5 * squares,
+        **_form("narrow", narrow),
         "narrow_max": 4 * largest,
-        "wide": f"<I5I6I2I6I4I{size}",
-        "wide_rest": f"<I6I2I6I4I{size}",
-        "wide_width": size + 23,
+        **_form("wide", wide),
         "wide_max": 5 * largest,
         "bins": 8 * bins,
+    }
+
+
+def _form(name: str, sizes: dict[str, int]) -> Plan:
+    """Running totals and the index of a tile, by their sizes in bytes; 0 is not kept."""
+    kept = {field: size for field, size in sizes.items() if size}
+    return {
+        name: "<" + "".join(f"I{size}" for size in kept.values()),
+        f"{name}_fields": list(kept),
+        f"{name}_width": sum(kept.values()),
     }
 
 
@@ -135,18 +136,19 @@ def _kind_plan(kind: str) -> Plan:
         "number": KINDS.index(kind) + 1,
         "head": head_format(len(levels)),
         "head_size": head_size(len(levels)),
-        "levels": [_level_plan(kind, *level) for level in levels],
+        "levels": [_level_plan(kind, level) for level in levels],
         "sums": _keeps(kind, "sum") or _keeps(kind, "squares"),
         "squares": _keeps(kind, "squares"),
-        "fine": levels.index((LEVELS[1], False)) + 1 if newcomers else None,
-        "coarse": levels.index((LEVELS[2], False)) + 1 if newcomers else None,
+        "fine": levels.index(LEVELS[1]) + 1 if newcomers else None,
+        "coarse": levels.index(LEVELS[2]) + 1 if newcomers else None,
         "parties": (_keeps(kind, "distinct") or _keeps(kind, "changed")) or None,
         "recent": _keeps(kind, "same") or None,
     }
 
 
-def _window_plan(view: str, window: Window, delayed: bool, night: bool) -> Plan | None:
-    places = {stat: _position(Slot(view, stat, window.name, delayed, night)) for stat in _TILED}
+def _window_plan(view: str, window: Window, delayed: bool) -> Plan | None:
+    places = {stat: _position(Slot(view, stat, window.name, delayed)) for stat in _TILED}
+    places["nights"] = _position(Slot(view, "count", window.name, delayed, night=True))
     if not any(places.values()):
         return None
     grain = window.level.grain  # divides every length, so that a window is a number of whole tiles
@@ -166,9 +168,9 @@ def _view_plan(view: str) -> Plan:
             plan
             for window, delayed in order
             if window.level is level
-            if (plan := _window_plan(view, window, delayed, night))
+            if (plan := _window_plan(view, window, delayed))
         ]
-        for level, night in _levels(kind)
+        for level in _levels(kind)
     ]
     mine = slots_of(view)
     lengths = {

@@ -271,13 +271,8 @@ local function slowly()
   end
 
   local function tile_at(level, wide, v, at)
-    local tile, a, b, c, d = { sl = 0, sh = 0, ql = 0, qh = 0 }, su(wide and level.wide or level.narrow, v, at)
-    tile.c = a
-    if wide then
-      tile.sl, tile.sh, tile.ql, tile.qh, tile.index = su(level.wide_rest, v, at + 5)
-    elseif level.squares then tile.sl, tile.ql, tile.index = b, c, d
-    elseif level.sums then tile.sl, tile.index = b, c
-    else tile.index = b end
+    local tile, values = { d = 0, sl = 0, sh = 0, ql = 0, qh = 0 }, { su(wide and level.wide or level.narrow, v, at) }
+    for i, name in ipairs(wide and level.wide_fields or level.narrow_fields) do tile[name] = values[i] end
     return tile
   end
 
@@ -309,10 +304,9 @@ local function slowly()
   end
 
   local function packed_tile(level, wide, tile)
-    if wide then return sp(level.wide, tile.c, tile.sl, tile.sh, tile.ql, tile.qh, tile.index) end
-    if level.squares then return sp(level.narrow, tile.c, tile.sl, tile.ql, tile.index) end
-    if level.sums then return sp(level.narrow, tile.c, tile.sl, tile.index) end
-    return sp(level.narrow, tile.c, tile.index)
+    local values = {}
+    for i, name in ipairs(wide and level.wide_fields or level.narrow_fields) do values[i] = tile[name] end
+    return sp(wide and level.wide or level.narrow, unpack(values))
   end
 
   local function packed(kind, e)
@@ -356,26 +350,26 @@ local function slowly()
     return e
   end
 
-  local function add_to_tile(tile, amount, ql, qh)
-    tile.c = tile.c + 1
+  local function add_to_tile(tile, amount, ql, qh, night)
+    tile.c, tile.d = tile.c + 1, tile.d + night
     tile.sl, tile.sh = carry(tile.sl + amount, tile.sh)
     tile.ql, tile.qh = carry(tile.ql + ql, tile.qh + qh)
   end
 
   -- `total`: what all payments came to before this one, as a tile.
-  local function add_to_level(level, tiles, e, total, t, amount, ql, qh, cp)
+  local function add_to_level(level, tiles, e, total, t, amount, ql, qh, cp, night)
     local index, kept, p = floor(t / level.grain), floor(e.N / level.grain) - level.kept, #tiles
     while p > 0 and tiles[p].index > index do p = p - 1 end
     local mine = tiles[p]
     if index > kept and not (mine and mine.index == index) then
       local from = tiles[p + 1] or total
-      mine = { index = index, c = from.c, sl = from.sl, sh = from.sh, ql = from.ql, qh = from.qh,
+      mine = { index = index, c = from.c, d = from.d, sl = from.sl, sh = from.sh, ql = from.ql, qh = from.qh,
                max = 0, bins = rep('\0', 8) }
       p = p + 1
       table.insert(tiles, p, mine)
     end
     if index > kept then mine.max, mine.bins = max(mine.max or 0, amount), mine.bins and marked(mine.bins, 1, cp) end
-    for later = p + 1, #tiles do add_to_tile(tiles[later], amount, ql, qh) end
+    for later = p + 1, #tiles do add_to_tile(tiles[later], amount, ql, qh, night) end
     while tiles[1] and tiles[1].index <= kept do table.remove(tiles, 1) end
   end
 
@@ -385,11 +379,9 @@ local function slowly()
     local e = advance(kind, v and open_entity(kind, v) or blank(kind), t)
     if not e then return v end
     if not kind.squares then ql, qh = 0, 0 end
+    local total = { c = e.C, d = e.D, sl = e.SL, sh = e.SH, ql = e.QL, qh = e.QH }
     for i, level in ipairs(kind.levels) do
-      local total = { c = level.night and e.D or e.C, sl = e.SL, sh = e.SH, ql = e.QL, qh = e.QH }
-      if night == 1 or not level.night then
-        add_to_level(level, e.levels[i], e, total, t, amount, ql, qh, cp)
-      end
+      add_to_level(level, e.levels[i], e, total, t, amount, ql, qh, cp, night)
     end
     e.C, e.D = e.C + 1, e.D + night
     if kind.sums then e.SL, e.SH = carry(e.SL + amount, e.SH) end
