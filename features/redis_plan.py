@@ -11,7 +11,8 @@ from typing import Any
 
 from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
 from features.catalog import ENTITIES, SLOTS
-from features.redis_codegen import head_format, head_size, texts
+from features.redis_codegen import texts
+from features.redis_layout import head_format, head_size
 from features.state import (
     BINS,
     COUNTERPARTY_CAP,
