@@ -252,7 +252,7 @@ end"""
 _CONSTANT = re.compile(r"^local ([A-Z_, ]+) = ([^{}()]+?)(?: --.*)?$\n", re.MULTILINE)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """The text with its constants (and ours) in place of their names: a name would be made at every call."""
     constants = {name: str(value) for name, value in _CONSTANTS.items()}
     for names, values in _CONSTANT.findall(text):
@@ -265,7 +265,7 @@ _NUMBER = re.compile(r"I([124])(?![0-9])")
 _FORMAT = re.compile(r"'<[^'\\]*'")
 
 
-def _native(text: str) -> str:
+def native(text: str) -> str:
     """Fields of 1, 2 and 4 bytes by the letters that have no length behind them, which is quicker to read."""
     letters = {"1": "B", "2": "H", "4": "I"}
     return _FORMAT.sub(lambda found: _NUMBER.sub(lambda size: letters[size[1]], found[0]), text)
@@ -276,7 +276,7 @@ def _script() -> str:
     for name, lines in {"plan": _plan(), **texts(_KINDS, _VIEWS, _PARTS)}.items():
         assert f"-- ({name})\n" in text, name
         text = text.replace(f"-- ({name})\n", lines + "\n")
-    return _native(_folded(text))
+    return native(folded(text))
 
 
 SCRIPT = _script()
