@@ -1,418 +1,127 @@
-"""Lua written out for the catalog: for each view how it is read, for each kind how a payment is added.
+"""Lua written out for the catalog, put into `redis_state.lua` by `redis_plan`: what is done with an entry,
+and the functions for each view and kind, made when a call first needs them.
 
-Loops over windows and levels are unrolled and constants folded, which halves what Redis spends on an event
-(docs/adr/0003). The functions come in two forms, as an entity's tiles are narrow or wide; both lean on the
-helpers that `redis_state.lua` has above the line where this text is put in. The layout is told there too.
+They come in two forms, as an entity's tiles are narrow or wide, and lean on the helpers above the line where
+they are put in. Written out they cost Redis half of what walking the plan did (docs/adr/0003).
 """
 
-import struct
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from features.aggregates import UNKNOWN
-
-Plan = dict[str, Any]
-
-HEAD = "I1I6I6I1I1I4I5I6I6I5"
-"""Form, newest, first time, numbers of counterparties, of latest payments and of reports; payments, their sum
-and squares (low halves), payments at night. Then the number of tiles of each level, I2 each."""
-TAIL = "I2I4I6I6I6"
-"""High halves of sum and squares; newest and first time of the life before; newest report."""
-HEAD_SIZE, TAIL_SIZE, REPORT_AT = 41, 24, 18
-"""Sizes in bytes; where the newest report's time begins in the tail."""
-
-_NARROW, _WIDE = "narrow", "wide"
-FORMS = (_NARROW, _WIDE)
+from features.redis_adding import beginner, taker
+from features.redis_layout import FORMS, Plan
+from features.redis_reading import none_row, reader, reported_counts, reports_of
 
 
-def head_format(levels: int) -> str:
-    return f"<{HEAD}{'I2' * levels}{TAIL}"
+def texts(kinds: Sequence[Plan], views: Sequence[Plan], parts: Sequence[Plan]) -> dict[str, str]:
+    """What `redis_state.lua` has a line `-- (name)` for, by name."""
+    unread = [_if_asked(part, _answer(part, _none_read(part))) for part in parts]
+    return {
+        "functions": "\n".join(_makers(kinds, views)),
+        "before the entries": "\n".join(_before(parts)),
+        "read and apply": "\n".join(_read_and_apply(parts, views, kinds)),
+        "answer without reading": "\n".join(line for lines in unread for line in lines),
+    }
 
 
-def head_size(levels: int) -> int:
-    return HEAD_SIZE + 2 * levels + TAIL_SIZE
+def _makers(kinds: Sequence[Plan], views: Sequence[Plan]) -> Iterator[str]:
+    """TAKE by twice the kind's number and READ by twice the view's, one more for the wide form, BEGIN by the
+    kind's; each function is made by `taker`, `reader` or `beginner` when a call first needs it."""
+    reports = reports_of(views)
+    main = [next(view for view in views if view["name"] == kind["name"]) for kind in kinds]
+    takers = {2 * kind["number"] + i: taker(view, kind, form, reports)
+              for view, kind in zip(main, kinds, strict=True) for i, form in enumerate(FORMS)}  # fmt: skip
+    readers = {2 * view["number"] + i: reader(view, kinds[view["kind"] - 1], form)
+               for view in views if view not in main for i, form in enumerate(FORMS)}  # fmt: skip
+    begins = {kind["number"]: beginner(kind) for kind in kinds}
+    yield from reported_counts(reports)
+    yield from _maker("beginner", "BEGIN", begins)
+    yield from _maker("taker", "TAKE", takers)
+    yield from _maker("reader", "READ", readers)
 
 
-def functions(kinds: Sequence[Plan], views: Sequence[Plan]) -> str:
-    """The text of READ (by view) and ADD (by kind), each a table of the narrow and the wide function, of
-    BEGIN (by kind), and of NONE (by view): what is answered of an entity that there is not."""
-    readers = [[_reader(view, kinds[view["kind"] - 1], form) for form in FORMS] for view in views]
-    adders = [[_adder(kind, form) for form in FORMS] for kind in kinds]
-    begins = [_beginner(kind) for kind in kinds]
-    return "\n".join(
-        [
-            _table("READ", [_table_of(pair) for pair in readers]),
-            _table("BEGIN", begins),
-            _table("ADD", [_table_of(pair) for pair in adders]),
-            _table("NONE", [_none(view) for view in views]),
-        ]
-    )
+def _lua_table(item: str, n: int) -> str:
+    return f"{{{', '.join([item] * n)}}}"
 
 
-def _table(name: str, items: Sequence[str]) -> str:
-    return f"local {name} = {_table_of(items)}"
-
-
-def _table_of(items: Sequence[str]) -> str:
-    return "{\n" + ",\n".join(items) + "\n}"
-
-
-def _none(view: Plan) -> str:
-    slots = range(view["from"], view["to"] + 1)
-    row = struct.pack(f"<{len(slots)}d", *(UNKNOWN if at in _unknown(view) else 0.0 for at in slots))
-    return "'" + "".join(f"\\{byte:03d}" for byte in row) + "'"
-
-
-def _unknown(view: Plan) -> set[int]:
-    """The slots for which there is a word for nothing known; the others are 0 then."""
-    return {view[name] for name in ("last", "first", "changed") if view[name]}
-
-
-def _names(prefix: str, n: int) -> list[str]:
-    return [f"{prefix}{i}" for i in range(1, n + 1)]
-
-
-def _tile_of(time: str, level: Plan) -> str:
-    """The index of its tile, exact; without a call of floor."""
-    return f"({time} - {time} % {level['grain']}) / {level['grain']}"
-
-
-def _fields(level: Plan, form: str) -> list[str]:
-    """The running totals that a tile of the level holds in front of its index."""
-    if form == _WIDE:
-        return ["c", "sl", "sh", "ql", "qh"]
-    return ["c", *["sl"] * bool(level["sums"]), *["ql"] * bool(level["squares"])]
-
-
-def _totals(level: Plan, form: str) -> list[str]:
-    """The entity's own, in the same order."""
-    names = {"c": "D" if level["night"] else "C", "sl": "SL", "sh": "SH", "ql": "QL", "qh": "QH"}
-    return [names[name] for name in _fields(level, form)]
-
-
-def _tile_format(level: Plan, form: str) -> str:
-    return str(level[form][1:])
-
-
-def _head_locals(levels: int, form: str) -> str:
-    numbers = ["_", "N", "F", "nc", "nx", "nr", "C", "SL", "QL", "D", *_names("n", levels)]
-    formats = HEAD + "I2" * levels
-    if form == _WIDE:
-        numbers, formats = [*numbers, "SH", "QH"], formats + "I2I4"
-    return f"local {','.join(numbers)} = su('<{formats}', v)"
-
-
-def _places(kind: Plan, form: str) -> Iterator[str]:
-    """Locals: where each level begins (zero-based), then the counterparties, reports, latest payments."""
-    yield f"local a1 = {kind['head_size']}"
-    for i, level in enumerate(kind["levels"], 1):
-        size = level[f"{form}_width"] + level[f"{form}_max"] + level["bins"]
-        yield f"local {_after(kind, i)} = a{i} + n{i} * {size}"
-    yield "local reports = cps + nc * CP_SIZE"
-    yield "local recent = reports + nr * REPORT_SIZE"
-
-
-def _after(kind: Plan, i: int) -> str:
-    return "cps" if i == len(kind["levels"]) else f"a{i + 1}"
-
-
-# Reading.
-
-
-def _reader(view: Plan, kind: Plan, form: str) -> str:
-    slots = range(view["from"], view["to"] + 1)
-    outs = ",".join(f"o{at}" for at in slots)
-    unknown = _unknown(view)
-    lines = [
-        "function(v, t, amount, other)",
-        _head_locals(len(kind["levels"]), form),
-        *_places(kind, form),
-        f"local {outs} = {','.join('UNKNOWN' if at in unknown else '0' for at in slots)}",
-        "if N > 0 and t - N <= RETENTION then",
-        *_seen(view, kind, form),
-        "end",
-        *_reports(view, kind),
-        f"return sp('<{'d' * len(slots)}', {outs})",
-        "end",
-    ]
-    return "\n".join(lines)
-
-
-def _seen(view: Plan, kind: Plan, form: str) -> Iterator[str]:
-    if view["last"]:
-        yield f"o{view['last']} = N"
-    if view["first"]:
-        yield f"o{view['first']} = F"
-    if view["changed"]:
-        yield f"o{view['changed']} = sub(v, reports - 5, reports) == other and 0 or 1"
-    for i, level in enumerate(kind["levels"], 1):
-        if view["levels"][i - 1]:
-            yield from _level(i, level, view["levels"][i - 1], form)
-    for slot in view["distinct"] or ():
-        yield f"if t - {slot['length']} < N then"
-        yield f"o{slot['at']} = distinct(v, cps, nc, N, t - {slot['length']})"
-        yield "end"
-    if view["newcomers"]:
-        i, j = kind["fine"], kind["coarse"]
-        grain = kind["levels"][i - 1]["grain"]
-        yield f"if floor((t - HOUR) / {grain}) < floor(N / {grain}) then"
-        call = f"newcomers(v, t, N, KINDS[{view['kind']}], '{form}', a{i}, n{i}, a{j}, n{j})"
-        yield f"o{view['newcomers']} = {call}"
-        yield "end"
-    yield from _recent(view)
-
-
-def _recent(view: Plan) -> Iterator[str]:
-    for same in view["same"] or ():
-        under = [slot for slot in view["under"] or () if slot["length"] == same["length"]]
-        yield f"if t - {same['length']} < N then"
-        targets = ", ".join(f"o{slot['at']}" for slot in (same, *under))
-        yield f"{targets} = like_amounts(v, recent, nx, N, t - {same['length']}, t, amount)"
-        yield "end"
-
-
-def _reports(view: Plan, kind: Plan) -> Iterator[str]:
-    if not view["reports"]:
-        return
-    outs = ",".join(f"o{at}" for at in view["reports"]["places"])
-    at = head_size(len(kind["levels"])) - TAIL_SIZE + REPORT_AT + 1
-    yield "if nr > 0 then"
-    yield f"local M = su('<I6', v, {at})"
-    yield f"{outs} = reported(v, reports, recent, N > M and N or M, t, VIEWS[{view['number']}].reports)"
+def _maker(name: str, table: str, functions: dict[int, str]) -> Iterator[str]:
+    yield f"local {table} = {_lua_table('false', max(functions))}"  # as long as it gets: to grow is slow
+    yield f"local function {name}(n)"
+    word = "if"
+    for n, text in functions.items():
+        yield f"{word} n == {n} then {table}[n] = {text}"
+        word = "elseif"
+    yield "end"
+    yield f"return {table}[n]"
     yield "end"
 
 
-def _level(i: int, level: Plan, windows: Sequence[Plan], form: str) -> Iterator[str]:
-    """Each window is the difference of two running totals. These are sought once for each tile at which a
-    window begins or ends, from the newest back; the present's need no search."""
-    fixed = [w for w in windows if w["since"] is None]
-    ends = sorted({w["shift"] for w in fixed} - {0})
-    offsets = sorted({w["shift"] + w["tiles"] for w in fixed} | set(ends))
-    reach = max([*offsets, *(w["day"] for w in windows if w["since"] is not None)])
-    names = _fields(level, form)
-    width, size = level[f"{form}_width"], level["index_size"]
-    yield "do"
-    yield f"local now = {_tile_of('t', level)}"
-    if level["night"]:  # where the newest payment is no tile of this level's
-        yield f"local last = n{i} > 0 and su('{level['index']}', v, a{i} + n{i} * {width} - {size} + 1) or -1"
-        yield f"local kept = {_tile_of('N', level)} - {level['kept']}"
-    else:
-        yield f"local last = {_tile_of('N', level)}"
-        yield f"local kept = last - {level['kept']}"
-    yield f"if last > now - {reach} then"
-    yield f"local p, at, {','.join(names)} = n{i} + 1, last, {','.join(_totals(level, form))}"
-    fs = ",".join(f"f{name}" for name in names)
-    yield f"local {fs}, first = su('<{_tile_format(level, form)}', v, a{i} + 1)"
-    yield f"local base, low = a{i} + {1 - size - width}"
-    seek = list(_seek(level, form, names))
-    yield "if now < last then low = now"
-    yield from seek
-    yield "end"
-    yield from _mark(0, names)
-    for window in windows:
-        if window["since"] is not None:
-            yield "do"
-            yield f"local p, at, {','.join(names)} = p, at, {','.join(names)}"
-            yield f"low = now - (now - {window['since']}) % {window['day']} - 1"
-            yield from seek
-            yield from _outputs(i, level, window, form)
-            yield "end"
-    for offset in offsets:
-        yield f"low = now - {offset}"
-        yield from seek
-        if offset in ends:
-            yield from _mark(offset, names)
-        for window in fixed:
-            if window["shift"] + window["tiles"] == offset:
-                yield from _outputs(i, level, window, form)
-    yield "end"
-    yield "end"
+def _before(parts: Sequence[Plan]) -> Iterator[str]:
+    yield "local prefix = ARGV[1]"
+    yield f"local answers = {{{', '.join('{}' for _ in parts)}}}"
+    for part in parts:
+        yield f"local answers{part['number']}, answered{part['number']} = answers[{part['number']}], 0"
 
 
-def _mark(offset: int, names: Sequence[str]) -> Iterator[str]:
-    kept = ["p", *names]
-    yield f"local {','.join(f'{name}{offset}' for name in kept)} = {','.join(kept)}"
+def _if_asked(part: Plan, lines: Iterable[str]) -> list[str]:
+    bit = 2 ** (part["number"] - 1)
+    return [f"if parts % {2 * bit} >= {bit} then", *lines, "end"]
 
 
-def _seek(level: Plan, form: str, names: Sequence[str]) -> Iterator[str]:
-    """Go back to the first tile behind `low`: p its position, the totals at its begin, `at` the index of the
-    tile before it. Tiles are near evenly spread, so a proportional guess is mostly a step or two off. A
-    tile's index comes last, so that it and the one before are read in one go."""
-    width = level[f"{form}_width"]
-    format_ = f"{level['index']}{_tile_format(level, form)}"
-    read = f"at,{','.join(names)},index = su('{format_}', v, base + p * {width})"
-    yield "if low < kept then low = kept end"
-    yield "if at > low then"
-    yield f"if first > low then p, at, {','.join(names)} = 1, -1, {','.join(f'f{name}' for name in names)}"
+def _none_read(part: Plan) -> str:
+    """The row that an earlier call answered, else zeros."""
+    return f"rows and rows[{part['number']}] or rep('\\0', {part['width']})"
+
+
+def _answer(part: Plan, row: str) -> Iterator[str]:
+    k = part["number"]
+    yield f"answered{k} = answered{k} + 1"
+    yield f"answers{k}[answered{k}] = {row}"
+
+
+def _read_and_apply(parts: Sequence[Plan], views: Sequence[Plan], kinds: Sequence[Plan]) -> Iterator[str]:
+    """First what is only read, the other side of an account: an account may pay itself."""
+    only_read = [n for part in parts for n in part["views"] if n not in part["applied"]]
+    yield f"local key, v, form, row, {', '.join(f'row{n}' for n in only_read)}"
+    for part in parts:
+        read = [line for n in part["views"] if n in only_read for line in _read(part, views[n - 1], kinds)]
+        if read:
+            yield from _if_asked(part, read)
+    for part in parts:
+        lines = [line for n in part["applied"] for line in _take(part, views[n - 1], kinds)]
+        for n in part["views"]:
+            if n in only_read:
+                lines += _told(part, f"row{n}")
+        yield from _if_asked(part, lines)
+
+
+def _fetch(view: Plan, kinds: Sequence[Plan]) -> Iterator[str]:
+    yield f"key = prefix .. '{kinds[view['kind'] - 1]['name']}:' .. {view['id']}"
+    yield "v = values[key]"
+    yield "if v == nil then v = call('GET', key); values[key] = v end"
+
+
+def _told(part: Plan, row: str) -> Iterator[str]:
+    """A row goes to its part's answers and to the log."""
+    yield from _answer(part, row)
+    yield "n = n + 1"
+    yield f"log[n] = {row}"
+
+
+def _read(part: Plan, view: Plan, kinds: Sequence[Plan]) -> Iterator[str]:
+    yield from _fetch(view, kinds)
+    yield f"if v then form = {2 * view['number']} + byte(v)"
+    yield f"row{view['number']} = (READ[form] or reader(form))(v, t, amount, {part['other']})"
+    yield f"else row{view['number']} = {none_row(view)} end"
+
+
+def _take(part: Plan, view: Plan, kinds: Sequence[Plan]) -> Iterator[str]:
+    kind, given = view["kind"], f"t, amount, ql, qh, {part['other']}, night"
+    yield from _fetch(view, kinds)
+    yield f"if v then form = {2 * kind} + byte(v)"
+    yield f"row, v = (TAKE[form] or taker(form))(v, {given}, take)"
     yield "else"
-    yield "local y = (p - 2) * (at - low - 1) / (at - first)"
-    yield "p = p - 1 - (y - y % 1)"
-    yield f"local index; {read}"
-    yield f"while at > low do p = p - 1; {read} end"
-    yield f"while index <= low do p = p + 1; {read} end"
+    yield f"row = {none_row(view)}"
+    yield f"if take then v = (BEGIN[{kind}] or beginner({kind}))({given}) end"
     yield "end"
-    yield "end"
-
-
-def _outputs(i: int, level: Plan, window: Plan, form: str) -> Iterator[str]:
-    end = window["shift"]
-    if window["count"]:
-        count = f"c{end} - c"
-        yield f"o{window['count']} = {count if form == _NARROW else f'least({count}, COUNT_MAX)'}"
-    for stat, low, high in (("sum", "sl", "sh"), ("squares", "ql", "qh")):
-        if window[stat]:
-            exact = f"{low}{end} - {low}"
-            whole = f"saturated({high}{end} - {high}, {exact})"
-            yield f"o{window[stat]} = {exact if form == _NARROW else whole}"
-    if window["max"]:
-        width, size = level[f"{form}_width"], level[f"{form}_max"]
-        maxima = f"largest(v, a{i} + n{i} * {width}, {size}, p - 1, p{end} - 1)"
-        yield f"if p < p{end} then o{window['max']} = {maxima} end"
-
-
-# Adding.
-
-
-def _adder(kind: Plan, form: str) -> str:
-    levels = kind["levels"]
-    n = len(levels)
-    grain = levels[0]["grain"]
-    totals = [("SL", "SH", "amount", "0")] * kind["sums"] + [("QL", "QH", "ql", "qh")] * kind["squares"]
-    pieces = [name for i, level in enumerate(levels, 1) for name in _piece_names(i, level, form)]
-    nothing = ",".join(["''"] * len(pieces))
-    lines = [
-        "function(v, t, amount, ql, qh, cp, night)",
-        f"local _,N,F,nc,nx,nr,C,SL,QL,D,{','.join(_names('n', n))},SH,QH,PN,PF,M = su('{kind['head']}', v)",
-        "if t > N + RETENTION and N > 0 and nr == 0 then",
-        f"local fresh = BEGIN[{kind['number']}](t, amount, ql, qh, cp, night)",
-        f"return reborn(KINDS[{kind['number']}], fresh, N, F, M)",
-        "end",
-        f"if t - t % {grain} < N - N % {grain} or N == 0 or t > N + RETENTION",
-        "or PN > 0 and t - PN <= RETENTION",
-        *_outgrown(kind, form),
-        f"then return add_slowly(KINDS[{kind['number']}], v, t, amount, ql, qh, cp, night) end",
-        f"local {','.join(pieces)} = {nothing}",
-        *_places(kind, form),
-        "local newest = t > N and t or N",
-    ]
-    for i, level in enumerate(levels, 1):
-        lines += _piece(i, level, _after(kind, i), form)
-    if kind["parties"]:
-        pieces.append("parties")
-        lines.append("local parties = with_counterparty(v, cps, nc, newest, t, cp)")
-        lines.append("nc = #parties / CP_SIZE")
-    pieces.append("standing")
-    lines.append(
-        "local standing = nr > 0 and standing_reports(v, reports, recent, newest > M and newest or M) or ''"
-    )
-    if kind["recent"]:
-        pieces.append("latest")
-        lines.append("local latest = with_recent(v, recent, nx, newest, t, amount)")
-        lines.append("nx = #latest / RECENT_SIZE")
-    lines.append("C, D = C + 1, D + night")
-    for low, high, x, y in totals:
-        lines.append(
-            f"{low} = {low} + {x}" if form == _NARROW else f"{low},{high} = carry({low} + {x}, {high} + {y})"
-        )
-    lines += [
-        "nr = #standing / REPORT_SIZE",
-        f"return sp('{kind['head']}', {FORMS.index(form)}, newest, t < F and t or F, nc, nx, nr,",
-        f"C, SL, QL, D, {','.join(_names('n', n))}, SH, QH, PN, PF, M)",
-        f".. {' .. '.join(pieces)}",
-        "end",
-    ]
-    return "\n".join(lines)
-
-
-def _outgrown(kind: Plan, form: str) -> Iterator[str]:
-    if form == _WIDE:
-        return
-    yield "or C + 1 >= NARROW_COUNT or amount >= NARROW_SUM"
-    if kind["sums"]:
-        yield "or SL + amount >= NARROW_SUM"
-    if kind["squares"]:
-        yield "or QL + ql >= NARROW_SQUARES or qh > 0"
-
-
-def _piece(i: int, level: Plan, after: str, form: str) -> Iterator[str]:
-    """A level with this payment in it: in its last tile, or in a new one."""
-    width, size = level[f"{form}_width"], level["index_size"]
-    largest, bins = level[f"{form}_max"], level["bins"]
-    index = f"su('{level['index']}', v, a{i} + DROP * {width} + {width - size + 1})"
-    yield "do"
-    yield f"local is = {_tile_of('t', level)}"
-    yield f"local was = {_tile_of('N', level)}"
-    if level["night"]:
-        yield f"was = n{i} > 0 and {index.replace('DROP', f'(n{i} - 1)')} or -1"
-        yield "if night == 1 and is > was then"
-    else:
-        yield "if is > was then"
-    yield f"local drop, kept = 0, is - {level['kept']}"
-    yield f"if was <= kept then drop = n{i} else"
-    yield f"while {index.replace('DROP', 'drop')} <= kept do drop = drop + 1 end"
-    yield "end"
-    names = _piece_names(i, level, form)
-    pieces = [
-        f"sub(v, a{i} + drop * {width} + 1, a{i} + n{i} * {width})",
-        f"sp('<{_tile_format(level, form)}', {','.join(_totals(level, form))}, is)",
-    ]
-    if largest:
-        at = f"a{i} + n{i} * {width}"
-        pieces += [f"sub(v, {at} + drop * {largest} + 1, {at} + n{i} * {largest})",
-                   f"sp('<I{largest}', amount + BIAS)"]  # fmt: skip
-    if bins:
-        at = f"a{i} + n{i} * {width + largest}"
-        pieces += [f"sub(v, {at} + drop * 8 + 1, {at} + n{i} * 8)", "bin_of(cp)"]
-    yield f"{', '.join(names)} = {', '.join(pieces)}"
-    yield f"n{i} = n{i} - drop + 1"
-    yield "else"
-    yield f"{names[0]} = sub(v, a{i} + 1, {after})"
-    if largest:
-        at = f"n{i} * {width + largest} - {largest - 1}"
-        yield f"{names[0]} = raised({names[0]}, {at}, {largest}, amount)"
-    if bins:
-        yield f"{names[0]} = marked({names[0]}, n{i} * {width + largest + 8} - 7, cp)"
-    yield "end"
-    yield "end"
-
-
-def _piece_names(i: int, level: Plan, form: str) -> list[str]:
-    """The locals that hold a level anew: its tiles, maxima, bins, of each the old ones and the last."""
-    return _names(f"s{i}_", 2 * (1 + bool(level[f"{form}_max"]) + bool(level["bins"])))
-
-
-def _beginner(kind: Plan) -> str:
-    """The value of an entity that has this payment alone."""
-    levels = [level for level in kind["levels"] if not level["night"]]
-    nights = [level for level in kind["levels"] if level["night"]]
-    formats, values = kind["head"], []
-    for level in levels:
-        zeros = len(_fields(level, _NARROW))
-        formats += _tile_format(level, _NARROW) + f"I{level['narrow_max']}" * bool(level["narrow_max"])
-        values += ["0"] * zeros + [_tile_of("t", level)]
-        if level["narrow_max"]:
-            values.append("amount + BIAS")
-        if level["bins"]:
-            formats += "c8"
-            values.append("bin_of(cp)")
-    head = ["0", "t", "t", str(int(bool(kind["parties"]))), str(int(bool(kind["recent"]))), "0", "1"]
-    head += ["amount" if kind["sums"] else "0", "ql" if kind["squares"] else "0", "night"]
-    head += ["1"] * len(levels) + ["night"] * len(nights) + ["0"] * 5
-    pieces = [f"sp('{formats}', {', '.join([*head, *values])})"]
-    for level in nights:
-        tile = ["0"] * len(_fields(level, _NARROW)) + [_tile_of("t", level)]
-        pieces.append(f"(night == 1 and sp('<{_tile_format(level, _NARROW)}', {', '.join(tile)}) or '')")
-    if kind["parties"]:
-        pieces.append("sp('<I6', t) .. cp")
-    if kind["recent"]:
-        pieces.append("sp(RECENT, t, amount)")
-    return "\n".join(
-        [
-            "function(t, amount, ql, qh, cp, night)",
-            "if amount >= NARROW_SUM or ql >= NARROW_SQUARES or qh > 0 then",
-            f"return add_slowly(KINDS[{kind['number']}], nil, t, amount, ql, qh, cp, night)",
-            "end",
-            f"return {' .. '.join(pieces)}",
-            "end",
-        ]
-    )
+    yield "if take then values[key], changed[key] = v, v end"
+    yield from _told(part, "row")

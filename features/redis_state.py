@@ -267,16 +267,15 @@ class RedisState:
         reply = await self._run(keys, args)
         if reply[0] == 1:
             raise Behind
-        _, number, life, statuses, numbers, rows, decided = reply
+        _, number, life, statuses, numbered, rows, decided = reply
         if spans:
             shard.seen = int(number) if healing else max(shard.seen, int(number))
             shard.life, shard.renew = int(life), shard.renew and not healing
         for span in spans:
             shard.stops[kind, span.log] = span.stop
         by = {int(i): v.decode() for i, v in zip(decided[::2], decided[1::2], strict=True)}
-        return Reply(
-            np.frombuffer(statuses, dtype=np.uint8), np.frombuffer(numbers, dtype="<u8").tolist(), rows, by
-        )
+        found = np.frombuffer(statuses, dtype=np.uint8)
+        return Reply(found, _numbers(call, found, int(number), numbered), rows, by)
 
     def _begin(self, shard: Shard, kind: str, span: Span) -> int:
         """What the shard must have: all of the log up to its own last call, or up to the span's start where
@@ -292,6 +291,18 @@ class RedisState:
             return await answer(client.evalsha(_SHA, len(keys), *keys, *args))
         except NoScript:  # a new Redis, or a replica that took over
             return await answer(client.eval(SCRIPT, len(keys), *keys, *args))
+
+
+def _numbers(call: Call, statuses: NDArray[np.uint8], last: int, earlier: Sequence[bytes | int]) -> list[int]:
+    """Of each entry, 0 for none. What this call applied has the numbers up to `last`, in order; `earlier` are
+    index and number of what calls before it applied."""
+    numbers = np.zeros(len(statuses), dtype=np.int64)
+    applied = np.flatnonzero((statuses == Status.APPLIED) & (np.array(call.masks) != _ASK_RING))
+    numbers[applied] = last - len(applied) + 1 + np.arange(len(applied))
+    for index, number in zip(earlier[::2], earlier[1::2], strict=True):
+        numbers[int(index)] = int(number)
+    found: list[int] = numbers.tolist()
+    return found
 
 
 class _Work:
