@@ -5,7 +5,7 @@ them. Decoding gives a frozen value of `features.transaction` or raises `Rejecte
 for each kind of bad input.
 """
 
-import base64
+from binascii import b2a_base64
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
@@ -304,7 +304,7 @@ def encode_feature_log(
             "amount": reais(transaction.amount),
             "features_version": features_version,
             "sequence": sequence,
-            "vector": base64.b64encode(vector.tobytes()).decode(),
+            "vector": b2a_base64(vector.tobytes(), newline=False).decode(),
         }
     )
 
