@@ -9,6 +9,7 @@ log, byte for byte, and what was already decided is not decided again.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ from stream.policy import Policy
 TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
 
 _STATUSES = tuple(Status)
+_late_of = cache(metrics.LATE.labels)
 
 
 class Record(NamedTuple):
@@ -263,8 +265,7 @@ def _count_late(payments: Sequence[Payment], slots: NDArray[np.float64]) -> None
     fresh = [i for i, payment in enumerate(payments) if payment.status == Status.APPLIED]
     times = np.array([payments[i].event.occurred_at for i in fresh], dtype=np.int64)
     for entity, count in late(_rows(slots, fresh), times).items():
-        if count:
-            metrics.LATE.labels(entity).inc(count)
+        _late_of(entity).inc(count)
 
 
 def _rows(slots: NDArray[np.float64], rows: list[int]) -> NDArray[np.float64]:
