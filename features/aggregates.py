@@ -2,9 +2,9 @@
 
 A `Slot` is one number that the state keeps for an entity; the store answers them as exact float64
 (UNKNOWN = -1 where there is nothing to say). A `Feature` names the slots that it needs, and the formula that
-turns them into a column. The functions below build features; a feature's name derives from its definition.
-Only +, -, *, / and sqrt are used: IEEE 754 rounds these alike whatever the batch, so a
-vector is the same bytes alone or among a thousand.
+turns them into a column; features of one formula are computed together (`grouped.py`). The functions below
+build features; a feature's name derives from its definition. Only +, -, *, / and sqrt are used: IEEE 754
+rounds these alike whatever the batch, so a vector is the same bytes alone or among a thousand.
 """
 
 from collections.abc import Callable, Sequence
@@ -131,11 +131,6 @@ class Feature:
     @property
     def window(self) -> str:
         return self.needs[0].window if self.needs else ""
-
-
-def column(values: Sequence[float]) -> Columns:
-    """(n, 1)"""
-    return np.array(values, dtype=np.float64)[:, None]
 
 
 def known(columns: Columns) -> Columns:

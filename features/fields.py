@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from features.aggregates import Columns, Feature, Field, Formula, Frame, as_it_is, column
+from features.aggregates import Columns, Feature, Field, Formula, Frame, as_it_is
 from features.windows import DAY, LOCAL_OFFSET
 
 DEVICE_LIMIT, DEVICE_DAY_LIMIT, NIGHT_LIMIT = 200.0, 1000.0, 1000.0
@@ -55,7 +55,8 @@ def is_night(frame: Frame) -> Columns:
 
 def same_institution(frame: Frame) -> Columns:
     both = zip(frame.field("payer_ispb"), frame.field("payee_ispb"), strict=True)
-    return column([np.nan if a is None or b is None else float(a == b) for a, b in both])
+    alike = [np.nan if a is None or b is None else float(a == b) for a, b in both]
+    return np.array(alike, dtype=np.float64)[:, None]
 
 
 DICT_COUNTS = (
