@@ -1,15 +1,15 @@
 """The algebra of features: what the state must answer, and how a column is computed from the answers.
 
 A `Slot` is one number that the state keeps for an entity; the store answers them as exact float64
-(UNKNOWN = -1 where there is nothing to say). A `Feature` names the slots that it needs and turns a
-`Frame` of them into one column. The functions below build features; a feature's name derives from its
-definition. Only +, -, *, / and sqrt are used: IEEE 754 rounds these alike whatever the batch, so a
-vector is the same bytes alone or among a thousand.
+(UNKNOWN = -1 where there is nothing to say). A `Feature` names the slots that it needs, and the formula that
+turns them into a column; features of one formula are computed together (`grouped.py`). The functions below
+build features; a feature's name derives from its definition. Only +, -, *, / and sqrt are used: IEEE 754
+rounds these alike whatever the batch, so a vector is the same bytes alone or among a thousand.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import repeat
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.transaction import Transaction
-from features.windows import HOUR, SECOND
+from features.windows import DAY, HOUR, LOCAL_OFFSET, NIGHT_FROM, NIGHT_TO, SECOND
 
-Column = NDArray[np.float64]
+Columns = NDArray[np.float64]
 
 UNKNOWN = -1.0
 """The store's word for "nothing known"; no count, sum or time is negative."""
@@ -50,18 +50,19 @@ class Slot(NamedTuple):
     night: bool = False
 
 
+class Field(NamedTuple):
+    """A field of the transaction as a number; NaN where the sender left it out."""
+
+    name: str
+    code: Callable[[object], float] | None = None
+    """What stands for each value, None among them; without it they are numbers themselves."""
+
+
 @dataclass(frozen=True)
 class Frame:
-    """A batch on its way to vectors: the state's answers and the transactions' own fields."""
+    """A batch on its way to vectors: what the formulas read besides the state's answers."""
 
-    slots: NDArray[np.float64]
-    """(n, slots), in the catalog's slot order."""
     transactions: Sequence[Transaction]
-    index: dict[Slot, int]
-
-    def slot(self, slot: Slot) -> Column:
-        column: Column = self.slots[:, self.index[slot]]
-        return column
 
     @cached_property
     def _fields(self) -> dict[str, tuple[object, ...]]:
@@ -71,22 +72,41 @@ class Frame:
     def field(self, name: str) -> tuple[object, ...]:
         return self._fields[name]
 
-    def numbers(self, name: str) -> Column:
-        """A field as numbers; NaN where the sender left it out."""
-        values = self.field(name)
-        if values.count(None) == len(values):  # most optional fields, of most senders
-            return np.full(len(values), np.nan)
-        return np.array(values, dtype=np.float64)  # a NaN for each None
+    def numbers(self, *fields: Field) -> Columns:
+        """(n, fields)"""
+        found = np.full((len(self.transactions), len(fields)), np.nan)
+        for column, (name, code) in enumerate(fields):
+            values = self.field(name)
+            if values.count(None) < len(values):  # most optional fields, of most senders, are left out
+                found[:, column] = values if code is None else list(map(code, values))  # a NaN for each None
+        return found
 
     @cached_property
-    def time(self) -> Column:
+    def time(self) -> Columns:
         """Event time in ms."""
-        return self.numbers("occurred_at")
+        return self.numbers(Field("occurred_at"))
 
     @cached_property
-    def amount(self) -> Column:
+    def amount(self) -> Columns:
         """Amount in BRL."""
-        return self.numbers("amount") / 100.0
+        return self.numbers(Field("amount")) / 100.0
+
+    @cached_property
+    def local_hour(self) -> Columns:
+        """Hour of the day in São Paulo."""
+        return (self.time + LOCAL_OFFSET) // HOUR % 24
+
+    @cached_property
+    def is_night(self) -> Columns:
+        """1 from 20 h to 6 h local, the hours of Pix's night limit, else 0."""
+        return ((self.local_hour >= NIGHT_FROM) | (self.local_hour < NIGHT_TO)).astype(np.float64)
+
+
+Formula = Callable[..., Columns]
+"""(frame, a feature's needs, its fields) → the feature.
+
+Each of them is a column (n, 1); of k features at once they are (n, k), for a formula goes by elements.
+"""
 
 
 @dataclass(frozen=True)
@@ -98,10 +118,10 @@ class Feature:
     unit: str
     reason: str
     """The reason code that this feature speaks for (`stream/policy.py` has the words)."""
-    read: Callable[[Frame], Column]
+    formula: Formula
+    """Features that share it are computed in one go."""
     needs: tuple[Slot, ...] = ()
-    divisor: float | None = None
-    """Of a column that is its one slot, UNKNOWN as NaN, divided by this: all such are read in one go."""
+    fields: tuple[Field, ...] = ()
 
     @property
     def entity(self) -> str:
@@ -113,15 +133,14 @@ class Feature:
         return self.needs[0].window if self.needs else ""
 
 
-def known(column: Column) -> Column:
+def known(columns: Columns) -> Columns:
     """UNKNOWN becomes NaN."""
-    return np.where(column == UNKNOWN, np.nan, column)
+    return np.where(columns == UNKNOWN, np.nan, columns)
 
 
-def ratio(above: Column, below: Column) -> Column:
+def ratio(above: Columns, below: Columns) -> Columns:
     """above / below; NaN where below is 0 or unknown."""
-    unknown: Column = np.full(len(above), np.nan)
-    return np.divide(above, below, out=unknown, where=below > 0)
+    return above / np.where(below > 0, below, np.nan)
 
 
 def last(window: str) -> str:
@@ -133,14 +152,22 @@ def _suffix(window: str, delayed: bool) -> str:
     return f"{window}_delayed" if delayed else window
 
 
+def as_it_is(_: Frame, columns: Columns) -> Columns:
+    return columns
+
+
+def _answered(_: Frame, answer: Columns) -> Columns:
+    return known(answer)
+
+
+def _answered_centavos(_: Frame, answer: Columns) -> Columns:
+    return known(answer) / 100.0
+
+
 def _answer(slot: Slot, name: str, meaning: str, unit: str, reason: str) -> Feature:
     """The state's answer as it is; centavos become BRL."""
-    divisor = 100.0 if unit == "BRL" else 1.0
-
-    def read(frame: Frame) -> Column:
-        return known(frame.slot(slot)) / divisor
-
-    return Feature(f"{slot.entity}_{name}", meaning, unit, reason, read, (slot,), divisor)
+    formula = _answered_centavos if unit == "BRL" else _answered
+    return Feature(f"{slot.entity}_{name}", meaning, unit, reason, formula, (slot,))
 
 
 def count(entity: str, window: str, reason: str, *, delayed: bool = False) -> Feature:
@@ -163,138 +190,136 @@ def largest(entity: str, window: str, reason: str) -> Feature:
     return _answer(Slot(entity, "max", window), f"max_{window}", meaning, "BRL", reason)
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Mean and standard deviation of an entity's amounts in a window, in BRL."""
+def _moments(entity: str, window: str) -> tuple[Slot, Slot, Slot]:
+    """What mean and deviation are made of; the mean needs no squares."""
+    count, total, squares = (Slot(entity, stat, window) for stat in ("count", "sum", "squares"))
+    return count, total, squares
 
-    entity: str
-    window: str
 
-    @property
-    def mean_needs(self) -> tuple[Slot, ...]:
-        return Slot(self.entity, "count", self.window), Slot(self.entity, "sum", self.window)
+def _mean(_: Frame, count: Columns, total: Columns) -> Columns:
+    """In BRL."""
+    return ratio(total, count) / 100.0
 
-    @property
-    def needs(self) -> tuple[Slot, ...]:
-        return *self.mean_needs, Slot(self.entity, "squares", self.window)
 
-    def mean(self, frame: Frame) -> Column:
-        n, amount = (frame.slot(slot) for slot in self.mean_needs)
-        return ratio(amount, n) / 100.0
+def _spread(mean: Columns, count: Columns, squares: Columns) -> Columns:
+    """Population standard deviation in BRL; squares are of whole reais, so it is good to about R$ 0.30."""
+    return np.sqrt(np.maximum(ratio(squares, count) - mean * mean, 0.0))
 
-    def deviation(self, frame: Frame) -> Column:
-        """Population standard deviation; squares are of whole reais, so it is good to about R$ 0.30."""
-        n, _, squares = (frame.slot(slot) for slot in self.needs)
-        mean = self.mean(frame)
-        return np.sqrt(np.maximum(ratio(squares, n) - mean * mean, 0.0))
+
+def _deviation(frame: Frame, count: Columns, total: Columns, squares: Columns) -> Columns:
+    return _spread(_mean(frame, count, total), count, squares)
+
+
+def _amount_ratio(frame: Frame, count: Columns, total: Columns) -> Columns:
+    return ratio(frame.amount, _mean(frame, count, total))
+
+
+def _amount_z(frame: Frame, count: Columns, total: Columns, squares: Columns) -> Columns:
+    mean = _mean(frame, count, total)
+    # A floor of R$ 1 keeps an entity that always pays the same from answering infinity.
+    return (frame.amount - mean) / np.maximum(_spread(mean, count, squares), 1.0)
 
 
 def mean(entity: str, window: str, reason: str) -> Feature:
-    moments = Moments(entity, window)
     return Feature(
         f"{entity}_mean_{window}",
         f"mean amount of this {entity}'s payments in the last {window}",
         "BRL",
         reason,
-        moments.mean,
-        moments.mean_needs,
+        _mean,
+        _moments(entity, window)[:2],
     )
 
 
 def deviation(entity: str, window: str, reason: str) -> Feature:
-    moments = Moments(entity, window)
     return Feature(
         f"{entity}_std_{window}",
         f"standard deviation of this {entity}'s amounts in the last {window}",
         "BRL",
         reason,
-        moments.deviation,
-        moments.needs,
+        _deviation,
+        _moments(entity, window),
     )
 
 
 def amount_ratio(entity: str, window: str, reason: str) -> Feature:
-    moments = Moments(entity, window)
     return Feature(
         f"amount_to_{entity}_mean_{window}",
         f"this amount divided by the mean of this {entity}'s last {window}",
         "ratio",
         reason,
-        lambda frame: ratio(frame.amount, moments.mean(frame)),
-        moments.mean_needs,
+        _amount_ratio,
+        _moments(entity, window)[:2],
     )
 
 
 def amount_z(entity: str, window: str, reason: str) -> Feature:
-    moments = Moments(entity, window)
-
-    def read(frame: Frame) -> Column:
-        # A floor of R$ 1 keeps an entity that always pays the same from answering infinity.
-        return (frame.amount - moments.mean(frame)) / np.maximum(moments.deviation(frame), 1.0)
-
     return Feature(
         f"amount_z_{entity}_{window}",
         f"standard deviations between this amount and the mean of this {entity}'s last {window}",
         "standard deviations",
         reason,
-        read,
-        moments.needs,
+        _amount_z,
+        _moments(entity, window),
     )
 
 
-def _seconds_since(slot: Slot) -> Callable[[Frame], Column]:
-    return lambda frame: np.maximum(frame.time - known(frame.slot(slot)), 0.0) / SECOND
+def _seconds_since(frame: Frame, time: Columns) -> Columns:
+    return np.maximum(frame.time - known(time), 0.0) / SECOND
 
 
 def since_last(entity: str, reason: str, words: str = "") -> Feature:
-    slot = Slot(entity, "last")
     return Feature(
         f"{entity}_seconds_since_last",
         f"time since {words or f'the last payment of this {entity}'}; unknown if there is none",
         "seconds",
         reason,
-        _seconds_since(slot),
-        (slot,),
+        _seconds_since,
+        (Slot(entity, "last"),),
     )
 
 
 def age(entity: str, reason: str) -> Feature:
-    slot = Slot(entity, "first")
     return Feature(
         f"{entity}_age_seconds",
         f"time since the first payment of this {entity}; unknown if there is none",
         "seconds",
         reason,
-        _seconds_since(slot),
-        (slot,),
+        _seconds_since,
+        (Slot(entity, "first"),),
     )
 
 
+def _named(value: object) -> float:
+    return np.nan if value is None else 1.0
+
+
+_NAMED = {
+    "pair": Field("payee_account", _named),
+    "device": Field("device_id", _named),
+    "payee_key": Field("payee_key", _named),
+}
+
+
+@cache
+def _novelty(days: int) -> Formula:
+    def formula(frame: Frame, last: Columns, named: Columns) -> Columns:
+        # UNKNOWN is before any time. An entity that the event does not name (no device) is unknown, not new.
+        return (frame.time - last > days * DAY) * named
+
+    return formula
+
+
 def novelty(entity: str, days: int, reason: str) -> Feature:
-    slot = Slot(entity, "last")
-
-    def read(frame: Frame) -> Column:
-        last = frame.slot(slot)
-        # An entity that the event does not name (no device) is unknown, not new: see `present`.
-        new = (last == UNKNOWN) | (frame.time - last > days * 24 * HOUR)
-        return np.where(present(frame, entity), new.astype(np.float64), np.nan)
-
     return Feature(
         f"{entity}_new_{days}d",
         f"1 if this {entity} was not seen for {days} days",
         "flag",
         reason,
-        read,
-        (slot,),
+        _novelty(days),
+        (Slot(entity, "last"),),
+        (_NAMED[entity],),
     )
-
-
-def present(frame: Frame, entity: str) -> NDArray[np.bool_]:
-    """Whether the event names the entity at all; only a device and a key can be absent."""
-    name = {"device": "device_id", "payee_key": "payee_key"}.get(entity)
-    if name is None:
-        return np.ones(len(frame.transactions), dtype=np.bool_)
-    return np.array([value is not None for value in frame.field(name)], dtype=np.bool_)
 
 
 def distinct(entity: str, counterparty: str, window: str, reason: str) -> Feature:
@@ -330,66 +355,78 @@ def under_limit(entity: str, window: str, reason: str) -> Feature:
     return _answer(Slot(entity, "under", window), f"just_under_limit_{window}", meaning, "payments", reason)
 
 
+def _ratio(_: Frame, above: Columns, below: Columns) -> Columns:
+    return ratio(above, below)
+
+
 def night_share(entity: str, window: str, reason: str) -> Feature:
-    night, whole = Slot(entity, "count", window, night=True), Slot(entity, "count", window)
     return Feature(
         f"{entity}_night_share_{window}",
         f"share of this {entity}'s payments in the last {window} made from 20 h to 6 h local",
         "ratio",
         reason,
-        lambda frame: ratio(frame.slot(night), frame.slot(whole)),
-        (night, whole),
+        _ratio,
+        (Slot(entity, "count", window, night=True), Slot(entity, "count", window)),
     )
 
 
+def _amount_to_largest(frame: Frame, largest: Columns) -> Columns:
+    return ratio(frame.amount, largest / 100.0)
+
+
 def amount_to_largest(entity: str, window: str, reason: str) -> Feature:
-    slot = Slot(entity, "max", window)
     return Feature(
         f"amount_to_{entity}_max_{window}",
         f"this amount divided by the largest payment of this {entity} in the last {window}",
         "ratio",
         reason,
-        lambda frame: ratio(frame.amount, frame.slot(slot) / 100.0),
-        (slot,),
+        _amount_to_largest,
+        (Slot(entity, "max", window),),
     )
 
 
 def limit_share(
-    name: str, meaning: str, slot: Slot, limit: float, applies: Callable[[Frame], Column], reason: str
+    name: str,
+    meaning: str,
+    slot: Slot,
+    limit: float,
+    applies: Callable[..., Columns],
+    reason: str,
+    fields: tuple[Field, ...] = (),
 ) -> Feature:
-    """(what the slot sums + this amount) over `limit` BRL, times `applies`: 1, 0, or NaN where unknown."""
-    return Feature(
-        name,
-        meaning,
-        "ratio",
-        reason,
-        lambda frame: applies(frame) * ((known(frame.slot(slot)) / 100.0 + frame.amount) / limit),
-        (slot,),
-    )
+    """(what the slot sums + this amount) over `limit` BRL, times `applies` of (frame, fields): 1, 0, or NaN
+    where unknown."""
+
+    def formula(frame: Frame, total: Columns, *fields: Columns) -> Columns:
+        return applies(frame, *fields) * ((known(total) / 100.0 + frame.amount) / limit)
+
+    return Feature(name, meaning, "ratio", reason, formula, (slot,), fields)
+
+
+def _drained(frame: Frame, received: Columns, sent: Columns) -> Columns:
+    return ratio(sent / 100.0 + frame.amount, received / 100.0)
 
 
 def drained(window: str, reason: str) -> Feature:
     """A mule's sign: what came in leaves again (MED's graph follows two hours)."""
-    received, sent = Slot("inflow", "sum", window), Slot("payer", "sum", window)
     return Feature(
         f"payer_drained_share_{window}",
         f"what the payer sent in the last {window}, this payment with it, over what it received then",
         "ratio",
         reason,
-        lambda frame: ratio(frame.slot(sent) / 100.0 + frame.amount, frame.slot(received) / 100.0),
-        (received, sent),
+        _drained,
+        (Slot("inflow", "sum", window), Slot("payer", "sum", window)),
     )
 
 
 def passed_on(window: str, reason: str) -> Feature:
-    sent, received = Slot("outflow", "sum", window), Slot("payee", "sum", window)
     return Feature(
         f"payee_passed_on_share_{window}",
         f"what the payee's account itself sent in the last {window} over what it received then",
         "ratio",
         reason,
-        lambda frame: ratio(frame.slot(sent), frame.slot(received)),
-        (sent, received),
+        _ratio,
+        (Slot("outflow", "sum", window), Slot("payee", "sum", window)),
     )
 
 
@@ -400,14 +437,17 @@ def reports(entity: str, status: str, window: str, reason: str) -> Feature:
     return _answer(Slot(entity, status, window), f"reports_{status}_{window}", meaning, "reports", reason)
 
 
+def _reported_share(_: Frame, confirmed: Columns, payments: Columns) -> Columns:
+    return known(confirmed) / np.maximum(payments, 1.0)
+
+
 def reported_share(entity: str, window: str, reason: str) -> Feature:
-    confirmed, payments = Slot(entity, "confirmed", window), Slot(entity, "count", window, delayed=True)
     return Feature(
         f"{entity}_reported_share_{window}",
         f"confirmed reports of this {entity} in the last {window} for each payment of the same span one "
         "report delay earlier",
         "ratio",
         reason,
-        lambda frame: known(frame.slot(confirmed)) / np.maximum(frame.slot(payments), 1.0),
-        (confirmed, payments),
+        _reported_share,
+        (Slot(entity, "confirmed", window), Slot(entity, "count", window, delayed=True)),
     )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from features import aggregates as f
 from features import fields as e
-from features.aggregates import Feature, Frame, Slot
+from features.aggregates import Feature, Slot
+from features.grouped import Grouped
 from features.transaction import INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
 from features.windows import WINDOWS
 
@@ -41,7 +42,7 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         e.category("payee_person_type", PERSON_TYPES, PROFILE),
         e.field("same_institution", "1 if payer and payee share the ISPB", "flag", CHANNEL,
                 e.same_institution),
-        e.field("device_registered", "1 if the device is registered", "flag", DEVICE, e.device_registered),
+        e.number("device_registered", "1 if the device is registered", "flag", DEVICE),
     ),
     "clock": (
         e.field("local_hour", "hour of the day in São Paulo, 0-23", "hour", TIME, e.local_hour),
@@ -50,12 +51,11 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
     ),
     "dict": (
         *(
-            e.field(f"dict_{what}_{span}", f"{words} of the payee's key over {span}, as DICT told the sender",
-                    unit, DICT, e.number(f"dict_{what}_{span}"))
+            e.number(f"dict_{what}_{span}", f"{words} of the payee's key over {span}, as DICT told the "
+                     "sender", unit, DICT)
             for what, words, unit in e.DICT_COUNTS for span in ("d90", "m12", "m60")
         ),
-        e.field("dict_age_days", "days since DICT's statistics were made", "days", DICT,
-                e.days_since("dict_updated_at")),
+        e.days_since("dict_age_days", "days since DICT's statistics were made", DICT, "dict_updated_at"),
     ),
     "payer_velocity": (
         *(f.count("payer", window.name, VELOCITY) for window in ALL),
@@ -85,7 +85,7 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         *(f.amount_z("payer", window, AMOUNT) for window in ("7d", "30d", "60d")),
         *(f.amount_to_largest("payer", window, AMOUNT) for window in ("24h", "30d")),
         e.field("amount_share_of_balance", "this amount over the payer's balance before it, at most 1,000",
-                "ratio", AMOUNT, e.share_of_balance),
+                "ratio", AMOUNT, e.share_of_balance, (e.BALANCE,)),
     ),
     "payee_amounts": (
         *(f.mean("payee", window, PROFILE) for window in ("24h", "7d", "30d")),
@@ -112,10 +112,10 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         f.age("payee", PROFILE),
         f.age("device", DEVICE),
         f.age("payee_key", KEY),
-        e.field("payer_account_age_days", "days since the payer's account was opened", "days", VELOCITY,
-                e.days_since("payer_opened_at")),
-        e.field("payee_account_age_days", "days since the payee's account was opened", "days", PROFILE,
-                e.days_since("payee_opened_at")),
+        e.days_since("payer_account_age_days", "days since the payer's account was opened", VELOCITY,
+                     "payer_opened_at"),
+        e.days_since("payee_account_age_days", "days since the payee's account was opened", PROFILE,
+                     "payee_opened_at"),
     ),
     "fan": (
         *(f.distinct("payer", "payee", window, VELOCITY) for window in ("1h", "24h", "7d")),
@@ -135,10 +135,11 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
                       "the night limit of R$ 1,000; 0 by day", Slot("payer", "sum", "20h"), e.NIGHT_LIMIT,
                       e.is_night, LIMIT),
         e.field("unregistered_device_limit_share", "this amount over the R$ 200 of an unregistered device; 0 "
-                "for a registered one", "ratio", LIMIT, e.unregistered_share),
+                "for a registered one", "ratio", LIMIT, e.unregistered_share, (e.REGISTERED,)),
         f.limit_share("unregistered_device_day_share", "what this device sent since local midnight, this "
                       "payment with it, over the R$ 1,000 of an unregistered one; 0 for a registered one",
-                      Slot("device", "sum", "midnight"), e.DEVICE_DAY_LIMIT, e.device_unregistered, LIMIT),
+                      Slot("device", "sum", "midnight"), e.DEVICE_DAY_LIMIT, e.device_unregistered, LIMIT,
+                      (e.REGISTERED,)),
         f.total("payer", "midnight", LIMIT),
         f.same_amounts("payer", "24h", LIMIT),
         f.under_limit("payer", "24h", LIMIT),
@@ -181,12 +182,8 @@ def _slots() -> tuple[Slot, ...]:
 SLOTS: tuple[Slot, ...] = _slots()
 """Every number that the state answers for a transaction, grouped by entity in the order of ENTITIES."""
 
-_INDEX = {slot: i for i, slot in enumerate(SLOTS)}
-
-_PLAIN = [i for i, feature in enumerate(FEATURES) if feature.divisor is not None]
-_PLAIN_SLOTS = [_INDEX[FEATURES[i].needs[0]] for i in _PLAIN]
-_DIVISORS = np.array([FEATURES[i].divisor for i in _PLAIN], dtype=np.float64)
-_COMPUTED = [(i, feature) for i, feature in enumerate(FEATURES) if feature.divisor is None]
+_GROUPED = Grouped(FEATURES, SLOTS)
+_NAN = np.array(np.nan, dtype="<f4")
 
 
 def _reason_groups() -> dict[str, tuple[int, ...]]:
@@ -203,10 +200,8 @@ def vectors(slots: NDArray[np.float64], transactions: Sequence[Transaction]) -> 
 
     `slots` is (n, SLOTS) as the state answered it, one row a transaction.
     """
-    frame = Frame(slots, transactions, _INDEX)
-    matrix = np.empty((len(transactions), len(FEATURES)), dtype="<f4")
-    matrix[:, _PLAIN] = f.known(slots[:, _PLAIN_SLOTS]) / _DIVISORS
-    for column, feature in _COMPUTED:
-        matrix[:, column] = feature.read(frame)
-    matrix[np.isnan(matrix)] = np.float32(np.nan)
+    matrix = _GROUPED.columns(slots, transactions)
+    other = np.isnan(matrix) & (matrix.view("<u4") != _NAN.view("<u4"))
+    if other.any():
+        matrix[other] = _NAN
     return matrix

@@ -49,7 +49,7 @@ def sigmoid(z: Floats) -> Floats:
     """1 / (1 + exp(-z)) in float64, strictly inside (0, 1)."""
     with np.errstate(over="ignore"):
         probability: Floats = 1.0 / (1.0 + np.exp(-z))
-    return np.clip(probability, _ABOVE_ZERO, _BELOW_ONE)
+    return np.minimum(np.maximum(probability, _ABOVE_ZERO), _BELOW_ONE)
 
 
 def sampling_shift(honest_share: float, fraud_weight: float = 1.0) -> float:

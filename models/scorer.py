@@ -39,7 +39,7 @@ def run_session(session: ort.InferenceSession, vectors: NDArray[np.float32]) -> 
         return np.empty(0)
     rows = np.ascontiguousarray(vectors, dtype=np.float32)
     (logits,) = session.run(None, {session.get_inputs()[0].name: rows})
-    return np.ascontiguousarray(logits[:, 0], dtype=np.float64)
+    return np.asarray(logits[:, 0], dtype=np.float64)
 
 
 class Scorer:

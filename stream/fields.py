@@ -124,7 +124,13 @@ ReportType = Literal["SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS"
 @lru_cache(maxsize=4096)  # a decision and its feature log tell the same time
 def rfc3339(time: int) -> str:
     """ms since 1970 → `2026-11-21T15:30:00.123Z`."""
-    return (_NAIVE + timedelta(milliseconds=time)).isoformat(timespec="milliseconds") + "Z"
+    minutes, ms = divmod(time, 60_000)
+    return f"{_minute(minutes)}:{ms // 1000:02d}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minutes: int) -> str:
+    return (_NAIVE + timedelta(minutes=minutes)).isoformat(timespec="minutes")
 
 
 def reais(centavos: int) -> str:

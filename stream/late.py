@@ -9,11 +9,8 @@ from features.state import KEPT_AS
 from features.windows import LEVELS
 
 _LEVEL = LEVELS[3]
-_LAST = {
-    entity: SLOTS.index(Slot(entity, "last"))
-    for entity in ENTITIES
-    if entity not in KEPT_AS and Slot(entity, "last") in SLOTS
-}
+_KEPT = tuple(e for e in ENTITIES if e not in KEPT_AS and Slot(e, "last") in SLOTS)
+_LAST = np.array([SLOTS.index(Slot(entity, "last")) for entity in _KEPT], dtype=np.intp)
 
 
 def late(slots: NDArray[np.float64], times: NDArray[np.int64]) -> dict[str, int]:
@@ -21,9 +18,7 @@ def late(slots: NDArray[np.float64], times: NDArray[np.int64]) -> dict[str, int]
 
     `slots` as the state answered them, (n, SLOTS); `times` of the transactions, (n,) in ms.
     """
-    tiles, counts = times // _LEVEL.grain, {}
-    for entity, column in _LAST.items():
-        newest = slots[:, column]
-        kept = tiles > (newest.astype(np.int64) - _LEVEL.keep) // _LEVEL.grain
-        counts[entity] = int(((newest != UNKNOWN) & ~kept).sum())
-    return counts
+    newest = slots.take(_LAST, axis=1).astype(np.int64)
+    gone = (times // _LEVEL.grain)[:, None] <= (newest - _LEVEL.keep) // _LEVEL.grain
+    counts = ((newest != UNKNOWN) & gone).sum(axis=0)
+    return dict(zip(_KEPT, counts.tolist(), strict=True))

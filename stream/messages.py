@@ -5,7 +5,7 @@ them. Decoding gives a frozen value of `features.transaction` or raises `Rejecte
 for each kind of bad input.
 """
 
-import base64
+from binascii import b2a_base64
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
@@ -336,7 +336,7 @@ def encode_feature_log(
             "sequence": sequence,
             "decision": decision,
             "propensity": propensity,
-            "vector": base64.b64encode(vector.tobytes()).decode(),
+            "vector": b2a_base64(vector.tobytes(), newline=False).decode(),
         }
     )
 

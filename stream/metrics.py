@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -58,6 +59,7 @@ BATCH = Histogram(
     "vigia_batch_size", "Records a batch", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 )
 STAGE = Histogram("vigia_stage_seconds", "Time of a batch by stage", ["stage"], buckets=_STAGE)
+_of_stage = cache(STAGE.labels)
 LATENCY = Histogram("vigia_latency_seconds", "From a record's Kafka timestamp to its decision delivered",
                     buckets=_LATENCY)  # fmt: skip
 IN_WORKER = Histogram("vigia_in_worker_seconds", "From a record fetched to all that is told of it delivered",
@@ -79,4 +81,4 @@ def stage(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        STAGE.labels(name).observe(time.perf_counter() - start)
+        _of_stage(name).observe(time.perf_counter() - start)

@@ -9,6 +9,7 @@ log, byte for byte, and what was already decided is not decided again.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ from stream.messages import (
 TRANSACTIONS, REPORTS = "transactions", "fraud-reports"
 
 _STATUSES = tuple(Status)
+_late_of = cache(metrics.LATE.labels)
 
 
 class Record(NamedTuple):
@@ -188,7 +190,7 @@ class Pipeline:
         outcomes = Outcomes(dead_letters=list(batch.dead_letters))
         payments, rows = self._sort(batch, answer, outcomes)
         if payments:
-            self._decide(judge, payments, answer.slots[rows], outcomes)
+            self._decide(judge, payments, _rows(answer.slots, rows), outcomes)
         return outcomes
 
     async def heal(self, spans: Sequence[Span], entries: Sequence[Entry]) -> None:
@@ -214,10 +216,10 @@ class Pipeline:
         """The transactions to decide and their rows of `answer.slots`; the rest is concluded here."""
         payments, rows, row = [], [], 0
         statuses = [_STATUSES[status] for status in answer.statuses.tolist()]
+        _count(statuses)
         for record, event, status, numbers in zip(
             batch.records, batch.events, statuses, answer.sequences, strict=True
         ):
-            _count(status)
             if isinstance(event, FraudReport):
                 if status in ANSWERED:
                     value = encode_applied_report(event, FEATURES_VERSION, numbers)
@@ -261,18 +263,24 @@ class Pipeline:
         return earlier
 
 
-def _count(status: Status) -> None:
-    if status in (Status.STORED, Status.STALE):
-        metrics.REDELIVERED.labels(status.name).inc()
-    elif status == Status.REPEAT:
-        metrics.REPEATS.inc()
+def _count(statuses: Sequence[Status]) -> None:
+    for status, count in Counter(statuses).items():
+        if status in (Status.STORED, Status.STALE):
+            metrics.REDELIVERED.labels(status.name).inc(count)
+        elif status == Status.REPEAT:
+            metrics.REPEATS.inc(count)
 
 
 def _count_late(payments: Sequence[Payment], slots: NDArray[np.float64]) -> None:
-    fresh = np.array([payment.status == Status.APPLIED for payment in payments])
-    times = np.array([payment.event.occurred_at for payment in payments], dtype=np.int64)
-    for entity, count in late(slots[fresh], times[fresh]).items():
-        metrics.LATE.labels(entity).inc(count)
+    fresh = [i for i, payment in enumerate(payments) if payment.status == Status.APPLIED]
+    times = np.array([payments[i].event.occurred_at for i in fresh], dtype=np.int64)
+    for entity, count in late(_rows(slots, fresh), times).items():
+        _late_of(entity).inc(count)
+
+
+def _rows(slots: NDArray[np.float64], rows: list[int]) -> NDArray[np.float64]:
+    """These rows, in their order: most often all of them."""
+    return slots if len(rows) == len(slots) else slots[rows]
 
 
 def _reused(event: Transaction) -> Rejected:

@@ -352,6 +352,23 @@ def test_a_repeat_gets_no_second_decision(scorer: Scorer) -> None:
     assert len(first.decided) == 6
 
 
+def test_repeats_and_redeliveries_are_counted(scorer: Scorer) -> None:
+    made, batch = pipeline(scorer), [payment(i) for i in range(6)]
+    run(made, batch)
+    before = counted()
+    run(made, [*batch, payment(6), payment(3, offset=7), payment(4, offset=8)])
+    made.assignments["transactions", 0].committed = 2
+    run(made, [payment(9)])
+    run(made, batch[:3])
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [2, 7, 2]
+
+
+def counted() -> list[float]:
+    """Repeats, redelivered and stored, redelivered and stale."""
+    redelivered = (metrics.REDELIVERED.labels(status) for status in ("STORED", "STALE"))
+    return [counter._value.get() for counter in (metrics.REPEATS, *redelivered)]
+
+
 def test_another_payment_under_the_same_id_is_a_dead_letter(scorer: Scorer) -> None:
     made = pipeline(scorer)
     run(made, [payment(0)])
