@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 
 from models.paths import Answers, Leaf
 from models.shapley import Floats, Keyed, blocks
+from models.trees import ExportRefused
 
-TESTS = 9
-"""The most of a group."""
+TESTS, TESTS_ALONE = 9, 12
+"""The most of a group, and of a group of one leaf."""
 
-CELLS = 1 << 22
-"""The most of all tables, 32 MiB; the leaves beyond are worked out for each row."""
+LINES = 1 << 19
+"""The most of all tables: with 14 families 56 MiB. The leaves beyond are worked out for each row."""
 
-Group = tuple[list[Leaf], list[int]]
+EFFORT = 1 << 17
+"""The most of that, in factors: d features take d * ceil(d / 2). A factor takes some 12 ns a row, so that 512
+alerts stay within about a second."""
+
+Group = tuple[list[Leaf], set[int]]
 
 
 class LeafTables:
@@ -30,10 +35,10 @@ class LeafTables:
         by_size: dict[int, list[Group]] = defaultdict(list)
         for group in groups:
             by_size[len(group[1])].append(group)
-        self._tests = np.full((TESTS, len(groups)), no_test, np.intp)
+        self._tests = np.full((max(by_size, default=0), len(groups)), no_test, np.intp)
         parts, starts, at, line = [np.zeros((0, k))], [], 0, 0
         for b, some in sorted(by_size.items()):
-            self._tests[:b, at : at + len(some)] = np.array([tests for _, tests in some]).T
+            self._tests[:b, at : at + len(some)] = np.array([sorted(tests) for _, tests in some]).T
             parts.append(_table(some, b, key_of, k))
             starts += [line + i * (1 << b) for i in range(len(some))]
             at, line = at + len(some), line + len(parts[-1])
@@ -62,28 +67,32 @@ def _table(groups: Sequence[Group], b: int, key_of: NDArray[np.intp], k: int) ->
 def _keyed(groups: Sequence[Group], key_of: NDArray[np.intp], k: int) -> Iterable[Keyed]:
     """The groups' leaves with their tests numbered as the group's bits."""
     for i, (some, tests) in enumerate(groups):
-        bit = {test: number for number, test in enumerate(tests)}
+        bit = {test: number for number, test in enumerate(sorted(tests))}
         for leaf in some:
             players = tuple(p._replace(tests=tuple(bit[test] for test in p.tests)) for p in leaf.players)
             yield leaf._replace(players=players), [i * k + int(key_of[p.feature]) for p in players]
 
 
-def grouped(leaves: Iterable[Leaf], k: int) -> tuple[list[Group], list[Leaf]]:
-    """Groups of neighbours that fit the bounds, and the leaves that fit none."""
+def grouped(leaves: Iterable[Leaf]) -> tuple[list[Group], list[Leaf]]:
+    """Groups of neighbours that fit the bounds, and the leaves that fit none.
+
+    Raises ExportRefused when these are more than EFFORT.
+    """
     groups: list[Group] = []
     loose: list[Leaf] = []
-    some: list[Leaf] = []
-    tests: set[int] = set()
-    lines = 0
+    lines = effort = 0
     for leaf in leaves:
         own = leaf.tests
-        if len(own) > TESTS or (lines + (1 << TESTS)) * k > CELLS:
+        together = groups[-1][1] | own if groups else own
+        if len(together) <= TESTS and groups:
+            lines += (1 << len(together)) - (1 << len(groups[-1][1]))
+            groups[-1] = [*groups[-1][0], leaf], together
+        elif len(own) <= TESTS_ALONE and lines + (1 << max(TESTS, len(own))) <= LINES:
+            lines += 1 << len(own)
+            groups.append(([leaf], own))
+        else:
             loose.append(leaf)
-            continue
-        if len(tests | own) > TESTS:
-            groups.append((some, sorted(tests)))
-            lines += 1 << len(tests)
-            some, tests = [], set()
-        some.append(leaf)
-        tests |= own
-    return ([*groups, (some, sorted(tests))] if some else groups), loose
+            effort += len(leaf.players) * ((len(leaf.players) + 1) // 2)
+        if effort > EFFORT:
+            raise ExportRefused("the trees are too many or too deep for reasons in time; use smaller ones")
+    return groups, loose

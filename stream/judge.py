@@ -17,7 +17,8 @@ from models.explain import MAX_REASONS, Explainer
 from models.scorer import Scorer
 from stream import metrics
 from stream.fields import reais, rfc3339
-from stream.policy import APPROVE, REASONS, REPLAYED, REVIEW, Policy
+from stream.policy import APPROVE, REVIEW, Policy
+from stream.reasons import REASONS, REPLAYED
 
 Vectors = NDArray[np.float32]
 
@@ -97,7 +98,7 @@ class Judge:
             "event_id": payment.event_id,
             "decision": outcome,
             "score": score,
-            "reasons": [{"code": code, "text": REASONS[code]} for code in reasons],
+            "reasons": [{"code": code, "text": REASONS[code].analyst} for code in reasons],
             "model": self._scorer.model_id,
             "policy": self._policy.version,
             "features_version": FEATURES_VERSION,
