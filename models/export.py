@@ -31,8 +31,8 @@ def export(
     """The trained model's trees as ONNX bytes, checked on the training `vectors` (n, k).
 
     Raises ExportRefused unless the two decide alike on all of them and agree within 1e-4 in logit: on them,
-    on rows with many NaN, and on rows that lie on a split's threshold or one float32 beside it; and unless the
-    trees are small enough for reasons in time.
+    on rows with many NaN, and on rows that lie on a split's threshold or one float32 beside it.
+    Trees too many or too deep for reasons in time are refused too.
     """
     require_affordable(ensemble)
     content: bytes = to_onnx(ensemble, vectors.shape[1]).SerializeToString(deterministic=True)

@@ -20,9 +20,9 @@ TESTS, TESTS_ALONE = 9, 12
 LINES = 1 << 19
 """The most of all tables: with 14 families 56 MiB. The leaves beyond are worked out for each row."""
 
-EFFORT = 1 << 17
-"""The most of that, in factors: d features take d * ceil(d / 2). A factor takes some 12 ns a row, so that 512
-alerts stay within about a second."""
+EFFORT = 1 << 18
+"""The most of that, in factors: a leaf of d features has d * ceil(d / 2). One takes some 12 ns a row, so that
+512 alerts stay within about two seconds."""
 
 Group = tuple[list[Leaf], set[int]]
 
