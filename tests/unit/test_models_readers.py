@@ -12,7 +12,7 @@ import pytest
 import xgboost as xgb
 from sklearn.ensemble import RandomForestClassifier
 
-from models import trees_catboost, trees_forest, trees_lightgbm, trees_xgboost
+from models import leaf_tables, trees_catboost, trees_forest, trees_lightgbm, trees_xgboost
 from models.calibration import Calibration
 from models.costs import Thresholds
 from models.explain import Explainer
@@ -181,7 +181,8 @@ def test_a_forest_that_is_certain_has_a_finite_logit() -> None:
     assert np.allclose(served, [-13.815510, -13.815510, 13.815510, 13.815510], atol=1e-5)
 
 
-def test_a_forest_too_deep_for_reasons_in_time_is_refused() -> None:
+def test_a_forest_too_deep_for_reasons_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaf_tables, "LINES", 1 << 14)  # so that 60 trees do for 300
     model = forest(n_estimators=60, max_depth=None)
     with pytest.raises(ExportRefused, match="too deep for reasons"):
         export(model.logits, model.ensemble, matrix()[0], Calibration(), NEVER)
