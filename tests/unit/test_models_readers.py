@@ -182,8 +182,8 @@ def test_a_forest_that_is_certain_has_a_finite_logit() -> None:
 
 
 def test_a_forest_too_deep_for_reasons_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaf_tables, "LINES", 1 << 14)  # so that 60 trees do for 300
-    model = forest(n_estimators=60, max_depth=None)
+    monkeypatch.setattr(leaf_tables, "LINES", 1 << 14)  # so that 100 trees are too many
+    model = forest(n_estimators=100, max_depth=None)
     with pytest.raises(ExportRefused, match="too deep for reasons"):
         export(model.logits, model.ensemble, matrix()[0], Calibration(), NEVER)
 
