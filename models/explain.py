@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.leaf_tables import LeafTables, grouped
-from models.paths import Tests, leaves
+from models.leaf_tables import TESTS, Group, LeafTables, grouped
+from models.paths import Leaf, Tests, leaves
 from models.shapley import blocks
 from models.trees import Ensemble
 
@@ -28,7 +28,7 @@ class Explainer:
         """`groups` is reason code → column indices, each column in one of them.
 
         Ties go to the code that comes first in the alphabet. Raises KeyError when a split is on a column of
-        no group.
+        no group, ExportRefused as `require_affordable` does.
         """
         self.codes = sorted(groups)
         code_of = {column: row for row, code in enumerate(self.codes) for column in groups[code]}
@@ -37,10 +37,10 @@ class Explainer:
         key_of = np.zeros(max(used, default=0) + 1, np.intp)
         key_of[used] = [self._seen.index(code_of[column]) for column in used]
         self._tests = Tests(ensemble)
-        near, loose = grouped(leaves(ensemble, self._tests), len(self._seen))
-        self._tables = LeafTables(near, key_of, len(self._seen), len(self._tests))
+        near, loose = _grouped(ensemble, self._tests)
+        self._tables = LeafTables(near, key_of, len(self._seen), self._tests.never)
         keyed = ((leaf, [int(key_of[player.feature]) for player in leaf.players]) for leaf in loose)
-        self._loose = blocks(keyed, len(self._tests), _ROWS)
+        self._loose = blocks(keyed, self._tests.never, _ROWS)
 
     def contributions(self, vectors: NDArray[np.float32]) -> Floats:
         """The sum of each group's SHAP values (n, groups), in the order of `codes`, of vectors (n, k).
@@ -70,3 +70,13 @@ class Explainer:
             [self.codes[column] for column in columns if row[column] > 0.0]
             for row, columns in zip(values, ranked, strict=True)
         ]
+
+
+def require_affordable(ensemble: Ensemble) -> None:
+    """Raises ExportRefused when the reasons of many alerts at a time would hold the worker up."""
+    _grouped(ensemble, Tests(ensemble))
+
+
+def _grouped(ensemble: Ensemble, tests: Tests) -> tuple[list[Group], list[Leaf]]:
+    found = leaves(ensemble, tests)
+    return grouped(tests.merged(leaf) if len(leaf.tests) > TESTS else leaf for leaf in found)

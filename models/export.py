@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.calibration import Calibration
 from models.costs import Thresholds
+from models.explain import require_affordable
 from models.scorer import open_session, run_session
 from models.trees import Ensemble, ExportRefused
 from models.trees_onnx import to_onnx
@@ -36,7 +37,9 @@ def export(
 
     Raises ExportRefused unless the two decide alike on all of them and agree within 1e-4 in logit: on them,
     on rows with many NaN, and on rows that lie on a split's threshold or one float32 beside it.
+    Trees too many or too deep for reasons in time are refused too.
     """
+    require_affordable(ensemble)
     content: bytes = to_onnx(ensemble, vectors.shape[1]).SerializeToString(deterministic=True)
     check(trained, content, vectors, calibration, thresholds, ensemble, amount)
     return content

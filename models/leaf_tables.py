@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 from models.paths import Answers, Leaf
 from models.shapley import Floats, Keyed, blocks
+from models.trees import ExportRefused
 
 TESTS, TESTS_ALONE = 9, 12
 """The most of a group, and of a group of one leaf."""
 
-CELLS = 1 << 23
-"""The most of all tables, 64 MiB; the leaves beyond are worked out for each row."""
+LINES = 1 << 19
+"""The most of all tables: with 14 families 56 MiB. The leaves beyond are worked out for each row."""
+
+EFFORT = 1 << 18
+"""The most of that, in factors: a leaf of d features has d * ceil(d / 2). One takes some 12 ns a row, so that
+512 alerts stay within about two seconds."""
 
 Group = tuple[list[Leaf], set[int]]
 
@@ -68,20 +73,26 @@ def _keyed(groups: Sequence[Group], key_of: NDArray[np.intp], k: int) -> Iterabl
             yield leaf._replace(players=players), [i * k + int(key_of[p.feature]) for p in players]
 
 
-def grouped(leaves: Iterable[Leaf], k: int) -> tuple[list[Group], list[Leaf]]:
-    """Groups of neighbours that fit the bounds, and the leaves that fit none."""
+def grouped(leaves: Iterable[Leaf]) -> tuple[list[Group], list[Leaf]]:
+    """Groups of neighbours that fit the bounds, and the leaves that fit none.
+
+    Raises ExportRefused when these are more than EFFORT.
+    """
     groups: list[Group] = []
     loose: list[Leaf] = []
-    cells = 0
+    lines = effort = 0
     for leaf in leaves:
         own = leaf.tests
         together = groups[-1][1] | own if groups else own
         if len(together) <= TESTS and groups:
-            cells += k * ((1 << len(together)) - (1 << len(groups[-1][1])))
+            lines += (1 << len(together)) - (1 << len(groups[-1][1]))
             groups[-1] = [*groups[-1][0], leaf], together
-        elif len(own) <= TESTS_ALONE and cells + (k << max(TESTS, len(own))) <= CELLS:
-            cells += k << len(own)
+        elif len(own) <= TESTS_ALONE and lines + (1 << max(TESTS, len(own))) <= LINES:
+            lines += 1 << len(own)
             groups.append(([leaf], own))
         else:
             loose.append(leaf)
+            effort += len(leaf.players) * ((len(leaf.players) + 1) // 2)
+        if effort > EFFORT:
+            raise ExportRefused("the trees are too many or too deep for reasons in time; use smaller ones")
     return groups, loose

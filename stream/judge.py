@@ -22,6 +22,11 @@ from stream.reasons import REASONS, REPLAYED
 
 Vectors = NDArray[np.float32]
 
+_FAMILIES = {
+    code: ([NAMES[column] for column in columns], np.array(columns))
+    for code, columns in REASON_GROUPS.items()
+}
+
 _MOST = 0.999999999
 """The largest score below 1 with 9 digits: a threshold of 1 means never."""
 
@@ -124,6 +129,10 @@ def judged_before(payload: bytes, vector: Vectors) -> Judgement:
 
 def encode_alert(decision: dict[str, Any], vector: Vectors) -> bytes:
     """The decision with the features that speak for its reasons; null is unknown."""
-    codes = [reason["code"] for reason in decision["reasons"]]
-    evidence = {NAMES[i]: float(f"{vector[i]:.7g}") for code in codes for i in REASON_GROUPS.get(code, ())}
-    return orjson.dumps({**decision, "evidence": evidence})  # orjson writes NaN as null
+    evidence: dict[str, np.float32] = {}
+    for reason in decision["reasons"]:
+        if reason["code"] in _FAMILIES:
+            names, columns = _FAMILIES[reason["code"]]
+            evidence.update(zip(names, vector[columns], strict=True))
+    # orjson writes a float32 in its fewest digits, and NaN as null
+    return orjson.dumps({**decision, "evidence": evidence}, option=orjson.OPT_SERIALIZE_NUMPY)

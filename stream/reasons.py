@@ -1,9 +1,9 @@
 """The words for each reason code, pt-BR: one line a reason.
 
-A reason is a family of features that raised the score (`models.explain`), so its text says what was weighed
-and accuses nobody: the alert's evidence says what was found. The analyst sees the family by its name. The
-customer is told the criterion (LGPD, art. 20), but neither what would teach how to pass nor what others
-reported: those codes share their sentences.
+A reason is a family of features that raised the score (`models.explain`), which its name need not be true of:
+a usual amount raises it too where the model expected an unusual one. So a text says what weighed, and claims
+and accuses nothing; the alert's evidence says what was found. The customer is told the criterion (LGPD, art.
+20), but neither what would teach how to pass nor what others reported: those codes share their sentences.
 """
 
 from collections.abc import Iterable
@@ -20,38 +20,42 @@ class Reason(NamedTuple):
     customer: str
 
 
-_AMOUNT = "O valor é diferente dos seus pagamentos habituais."
-_PAYEE = "Não conseguimos confirmar com segurança o destino deste pagamento."
-_DEVICE = "Não conseguimos confirmar com segurança o aparelho usado neste pagamento."
-UNSAID = "Não conseguimos confirmar este pagamento com a segurança necessária."
+_AMOUNT = "Comparamos o valor deste pagamento com os seus pagamentos anteriores."
+_PAYEE = "Consideramos informações de segurança sobre o destino do pagamento."
+UNSAID = "Consideramos informações de segurança sobre este pagamento."
 
 REASONS: dict[str, Reason] = {
-    "AMOUNT_UNUSUAL": Reason("Valor fora do padrão deste pagador", _AMOUNT),
+    "AMOUNT_UNUSUAL": Reason("Valor do pagamento frente ao histórico do pagador", _AMOUNT),
     "PAYER_VELOCITY": Reason(
-        "Ritmo incomum de pagamentos deste pagador (quantidade, soma ou intervalo)",
-        "O ritmo recente dos seus pagamentos é diferente do habitual.",
+        "Ritmo recente de pagamentos do pagador (quantidade, soma e intervalo)",
+        "Consideramos o ritmo recente dos seus pagamentos.",
     ),
     "NEW_PAYEE": Reason(
-        "Recebedor novo ou pouco usado por este pagador",
-        "Você não costuma pagar a este recebedor.",
+        "Histórico de pagamentos deste pagador a este recebedor",
+        "Consideramos o seu histórico de pagamentos a este recebedor.",
     ),
-    "PAYEE_FAN_IN": Reason("Entrada incomum de pagamentos na conta do recebedor", _PAYEE),
+    "PAYEE_FAN_IN": Reason(
+        "Entrada de pagamentos na conta do recebedor (quantidade, soma e pagadores)", _PAYEE
+    ),
     "PAYEE_REPORTED": Reason("Histórico de notificações de fraude que envolvem o recebedor", _PAYEE),
     "PAYER_REPORTED": Reason("Histórico de notificações de fraude que envolvem o pagador", UNSAID),
-    "PAYEE_PROFILE": Reason("Pagamento destoa do perfil do recebedor", _PAYEE),
-    "DEVICE_UNUSUAL": Reason("Cadastro, uso ou histórico do dispositivo fora do comum", _DEVICE),
+    "PAYEE_PROFILE": Reason("Pagamento frente ao perfil do recebedor", _PAYEE),
+    "DEVICE_UNUSUAL": Reason(
+        "Cadastro, uso e histórico do dispositivo",
+        "Consideramos informações de segurança sobre o aparelho usado.",
+    ),
     "TIME_UNUSUAL": Reason(
-        "Dia ou horário incomum para este pagamento",
-        "O dia ou o horário é diferente dos seus pagamentos habituais.",
+        "Dia e horário do pagamento",
+        "Consideramos o dia e o horário do pagamento.",
     ),
     "CHANNEL_UNUSUAL": Reason(
-        "Forma de iniciação, tipo de chave ou de titular fora do comum",
-        "A forma de iniciar este pagamento é diferente da habitual.",
+        "Forma de iniciação, tipo de chave e de titular",
+        "Consideramos a forma de iniciar o pagamento.",
     ),
-    "MULE_PATTERN": Reason("Entrada e saída de valores em pouco tempo nas contas envolvidas", UNSAID),
-    "LIMIT_PATTERN": Reason("Valores repetidos ou próximos dos limites do Pix", _AMOUNT),
-    "KEY_UNUSUAL": Reason("Uso ou histórico da chave Pix fora do comum", _PAYEE),
-    "DICT_RISK": Reason("Histórico da chave do recebedor no DICT", _PAYEE),
+    "MULE_PATTERN": Reason("Entrada e saída de valores nas contas envolvidas", UNSAID),
+    "LIMIT_PATTERN": Reason("Soma do dia, valores repetidos e limites do Pix", _AMOUNT),
+    "KEY_UNUSUAL": Reason("Uso e histórico da chave Pix do recebedor", _PAYEE),
+    "DICT_RISK": Reason("Estatísticas do DICT sobre a chave do recebedor", _PAYEE),
     REPLAYED: Reason(
         "Pagamento reprocessado após falha técnica",
         "Tivemos uma instabilidade e este pagamento precisa ser conferido.",

@@ -21,7 +21,7 @@ from features.redis_state import RedisState
 from features.replay import answers, build, merged
 from models.dataset import read_rows, start_of
 from models.labels import label, read_verdicts
-from models.registry import save
+from models.registry import FORMAT, save
 from models.train import Task, train
 from stream.bench import sorted_sets
 from stream.bench.sources import Source
@@ -41,8 +41,8 @@ class Kept:
 
     @property
     def model(self) -> Path:
-        """Where the model that belongs to this catalog lies, once `loaded` has made it."""
-        return self.folder / f"model-{FEATURES_VERSION}"
+        """Where the model that belongs to this catalog and version lies, once `loaded` has made it."""
+        return self.folder / f"model-{FORMAT}-{FEATURES_VERSION}"
 
     def state(self) -> Path:
         """A dump of Vigia's state after the source's history."""

@@ -12,7 +12,7 @@ import pytest
 import xgboost as xgb
 from sklearn.ensemble import RandomForestClassifier
 
-from models import trees_catboost, trees_forest, trees_lightgbm, trees_xgboost
+from models import leaf_tables, trees_catboost, trees_forest, trees_lightgbm, trees_xgboost
 from models.calibration import Calibration
 from models.costs import Thresholds
 from models.explain import Explainer
@@ -98,7 +98,6 @@ MODELS: dict[str, Callable[[], Trained]] = {
     "catboost high": lambda: cat(nan_mode="Max", auto_class_weights="Balanced", depth=4),
     "forest": forest,
     "forest weighted": lambda: forest(class_weight="balanced_subsample", max_leaf_nodes=40, max_depth=None),
-    "forest to the end": lambda: forest(n_estimators=5, max_depth=None),
 }
 
 
@@ -128,8 +127,6 @@ def test_the_export_agrees_on_training_rows_nan_and_thresholds(trained: Trained)
 def test_one_float_aside_is_refused_below_the_root_too(trained: Trained, column: int) -> None:
     vectors, _ = matrix()
     ensemble = trained.ensemble
-    if len(ensemble.roots) < 10:
-        pytest.skip("grown to the end, a leaf on each side of a threshold often pays the same 0 or 1")
     inner = np.setdiff1d(np.flatnonzero((ensemble.feature == column) & (ensemble.cover > 60)), ensemble.roots)
     most = inner[np.argmax(ensemble.cover[inner])]
     same = (ensemble.feature == column) & (ensemble.threshold == ensemble.threshold[most])
@@ -182,6 +179,13 @@ def test_a_forest_that_is_certain_has_a_finite_logit() -> None:
     )
     served = run_session(open_session(content), vectors)
     assert np.allclose(served, [-13.815510, -13.815510, 13.815510, 13.815510], atol=1e-5)
+
+
+def test_a_forest_too_deep_for_reasons_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaf_tables, "LINES", 1 << 14)  # so that 100 trees are too many
+    model = forest(n_estimators=100, max_depth=None)
+    with pytest.raises(ExportRefused, match="too deep for reasons"):
+        export(model.logits, model.ensemble, matrix()[0], Calibration(), NEVER)
 
 
 def test_a_pruned_tree_is_read_without_what_was_cut() -> None:

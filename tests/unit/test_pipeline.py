@@ -1,6 +1,7 @@
 """The batch function: the same batch comes to the same bytes, and no fault comes to an APPROVE."""
 
 import asyncio
+import base64
 import re
 from collections.abc import Sequence
 from copy import deepcopy
@@ -208,12 +209,13 @@ def test_reasons_only_when_not_approved_and_at_most_four(scorer: Scorer) -> None
         evidence = alert.pop("evidence")
         assert alert == orjson.loads(decided.decision)
         assert list(evidence) == [NAMES[i] for r in reasons for i in REASON_GROUPS[r["code"]]]
+        vector = np.frombuffer(base64.b64decode(orjson.loads(decided.feature_log)["vector"]), "<f4")
+        told = [np.float32(np.nan if value is None else value) for value in evidence.values()]
+        assert np.array_equal(told, [vector[NAMES.index(name)] for name in evidence], equal_nan=True)
     assert "AMOUNT_UNUSUAL" in seen
 
 
 def test_the_feature_log_is_the_vector_that_was_scored(scorer: Scorer) -> None:
-    import base64
-
     for decided in run(pipeline(scorer), TRAFFIC).decided:
         message = orjson.loads(decided.feature_log)
         vector = np.frombuffer(base64.b64decode(message["vector"]), "<f4")
