@@ -95,7 +95,8 @@ def default_recipe(n_frauds: int, n: int) -> Recipe:
     """What `train` does without a recipe, with so many frauds among n rows."""
     light = {"trees": 150, **_shrinkage(n_frauds)}
     narrow = {**light, "feature_fraction": 0.6}
-    many, few = (_honest_share(a_fraud, n_frauds, n) for a_fraud in (HONEST_A_FRAUD, HONEST_A_FRAUD_FEW))
+    many = _honest_share(HONEST_A_FRAUD, n_frauds, n)
+    few = many if n_frauds < FEW_FRAUDS else _honest_share(HONEST_A_FRAUD_FEW, n_frauds, n)
     return Recipe(
         (
             Member("lightgbm", light, None, many),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PRODUCTS = ("pix-fraud",)
 REPORT_DELAY = timedelta(days=8)  # a week for the report, and the day on which it is known in full
 LATENCY_MS = 10.0
-"""What scoring a batch of 256 may take at the 99th percentile: a third of the 40 ms promised, with room."""
+"""What scoring a batch of 256 may take at the 99th percentile: a quarter of the 40 ms promised."""
 
 app = typer.Typer(help="Train, measure and apply models.", no_args_is_help=True)
 

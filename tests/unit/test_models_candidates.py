@@ -164,7 +164,12 @@ def test_the_default_has_what_latency_allows() -> None:
 
 @pytest.mark.parametrize(
     ("n_frauds", "n", "shares"),
-    [(600, 67_600, {15 / 67, 6 / 67}), (20, 500_020, {0.01}), (1_000, 5_000, {1.0})],
+    [
+        (600, 67_600, {15 / 67}),
+        (5_000, 505_000, {0.25, 0.1}),
+        (20, 500_020, {0.01}),
+        (1_000, 5_000, {1.0}),
+    ],
 )
 def test_the_default_sees_so_many_honest_rows_a_fraud(n_frauds: int, n: int, shares: set[float]) -> None:
     members = default_recipe(n_frauds, n).members
