@@ -25,7 +25,8 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     zz = z(level) ** 2
     centre = (share + zz / (2 * n)) / (1 + zz / n)
     half = sqrt(zz * share * (1 - share) / n + (zz / (2 * n)) ** 2) / (1 + zz / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the interval reaches them; rounding would leave it short by a last bit.
+    return (0.0 if share <= 0 else centre - half), (1.0 if share >= 1 else centre + half)
 
 
 def effective(weight: NDArray[np.float64]) -> float:

@@ -93,7 +93,7 @@ def test_wilson_as_published() -> None:
     low, high = wilson(81 / 263, 263)
     assert (low, high) == (pytest.approx(0.2632, abs=2e-4), pytest.approx(0.3566, abs=2e-4))
     assert wilson(0.0, 0) == (0.0, 1.0)
-    assert wilson(0.0, 50)[0] == pytest.approx(0.0, abs=1e-12)
+    assert (wilson(0.0, 50)[0], wilson(1.0, 128)[1]) == (0.0, 1.0)
     assert wilson(81 / 263, 263, 0.95) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
     assert effective(np.array([1.0, 1.0, 2.0])) == pytest.approx(16 / 6)
 
