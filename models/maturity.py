@@ -95,8 +95,8 @@ def _curve(source: ds.Dataset, verdicts: Verdicts, horizon: np.datetime64) -> De
     }  # an archive may tell one twice
     occurred = as_times(found.column("occurred_at"))[list(events.values())]
     confirmed = np.array([verdicts[event].confirmed_at for event in events], dtype="datetime64[us]")
-    # A report before its payment: two clocks. It was known at once.
     past = occurred < horizon
+    # A report before its payment: two clocks. It was known at once.
     delay = np.maximum((confirmed - occurred)[past] / _DAY, 0.0)
     return delay_curve(delay, (horizon - occurred)[past] / _DAY)
 
