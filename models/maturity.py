@@ -45,13 +45,13 @@ class DelayCurve:
 
 
 def delay_curve(delay: Floats, age: Floats) -> DelayCurve:
-    """From frauds confirmed after `delay` days (n,) whose payments are `age` days old (n,), `delay` <= `age`.
+    """From frauds confirmed after `delay` days (n,) whose payments are `age` days old (n,), `delay` < `age`.
 
     The share at the longest delay is 1 by definition: what takes longer than any payment is old is unseen.
     """
     times, counts = np.unique(delay, return_counts=True)
     # Who could have been seen with a delay of u, and was with at most u.
-    at_risk = np.searchsorted(np.sort(delay), times, "right") - np.searchsorted(np.sort(age), times, "left")
+    at_risk = np.searchsorted(np.sort(delay), times, "right") - np.searchsorted(np.sort(age), times, "right")
     later = np.cumprod((1 - counts / at_risk)[::-1])[::-1]
     share = np.append(later[1:], 1.0)[: len(times)]
     return DelayCurve(times, share, float(age.max(initial=0.0)), len(delay))
@@ -95,9 +95,10 @@ def _curve(source: ds.Dataset, verdicts: Verdicts, horizon: np.datetime64) -> De
     }  # an archive may tell one twice
     occurred = as_times(found.column("occurred_at"))[list(events.values())]
     confirmed = np.array([verdicts[event].confirmed_at for event in events], dtype="datetime64[us]")
+    past = occurred < horizon
     # A report before its payment: two clocks. It was known at once.
-    delay = np.maximum((confirmed - occurred) / _DAY, 0.0)
-    return delay_curve(delay, np.maximum((horizon - occurred) / _DAY, delay))
+    delay = np.maximum((confirmed - occurred)[past] / _DAY, 0.0)
+    return delay_curve(delay, (horizon - occurred)[past] / _DAY)
 
 
 def _of_span(curve: DelayCurve, occurred: Times, horizon: np.datetime64) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class History:
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     folder = tmp_path_factory.mktemp("history")
-    config = SimulationConfig(days=16, accounts=60, transactions_per_day=50, fraud_rate=0.1)
+    config = SimulationConfig(days=16, accounts=100, transactions_per_day=40, fraud_rate=0.1)
     transactions, reports = write(simulate(config), folder)
     times = pq.read_table(transactions).column("occurred_at")
     first = pc.min(times).as_py()

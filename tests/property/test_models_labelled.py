@@ -95,12 +95,12 @@ def test_an_event_twice_is_named() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 15)), min_size=1, max_size=25))
 def test_the_curve_is_the_product_over_longer_delays(pairs: list[tuple[int, int]]) -> None:
-    seen = [(delay, age) for delay, age in pairs if delay <= age]
+    seen = [(delay, age) for delay, age in pairs if delay < age]
     curve = delay_curve(*(np.array([pair[i] for pair in seen], dtype=np.float64) for i in (0, 1)))
     for day in range(16):
         share = 1.0
         for u in {delay for delay, _ in seen if delay > day}:
-            share *= 1 - sum(d == u for d, _ in seen) / sum(d <= u <= age for d, age in seen)
+            share *= 1 - sum(d == u for d, _ in seen) / sum(d <= u < age for d, age in seen)
         if not seen:
             assert np.isnan(curve.known(np.array([day]))).all()
         elif day < min(delay for delay, _ in seen):
@@ -113,7 +113,7 @@ def test_reports_that_are_still_to_come_are_allowed_for() -> None:
     """Delays of mean 10 days, seen after 30 days of steady payments: plain counting is 10 points off."""
     rng = np.random.default_rng(4)
     age, delay = rng.uniform(0, 30, 40_000), rng.exponential(10, 40_000)
-    seen = delay <= age
+    seen = delay < age
     curve = delay_curve(delay[seen], age[seen])
     ages = np.array([2.0, 7.0, 14.0, 21.0])
     true = (1 - np.exp(-ages / 10)) / (1 - np.exp(-3.0))
