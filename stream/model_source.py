@@ -33,6 +33,7 @@ _START_SECONDS = 0.2
 _CHILD_SECONDS = 5.0
 _SILENT_SECONDS = 30.0
 _WARM_SIZES = (1, 64, 512)
+_LOOK_YOURSELF = "`vigia models watch` shows why"
 
 
 class PlainFolder:
@@ -69,7 +70,9 @@ class Followed:
         """Why there is none, or no good one."""
         told = self._cache.told()
         if told is None or told.at < self._began:
-            return f"{self._address}: the registry has not answered yet (`vigia models watch` shows why)"
+            return f"{self._address}: the registry has not answered yet; {_LOOK_YOURSELF}"
+        if (silent := time.time() - told.at) > _SILENT_SECONDS:
+            return f"{self._address}: nothing was heard of it for {silent:.0f} s; {_LOOK_YOURSELF}"
         return told.error or told.refused or f"{self._address}: what the registry names can't be loaded"
 
     def is_named(self) -> bool:

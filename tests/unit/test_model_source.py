@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -183,6 +184,7 @@ def test_a_followed_alias_serves_what_the_cache_names(
     source = ModelSource(place_of(Path("registry:pix-fraud@champion"), tmp_path), judge)
     assert source.look() is None
     assert metrics.REGISTRY_ANSWERS._value.get() == 0
+    assert "has not answered yet" in source._place.reason()  # type: ignore[union-attr]
     ids = []
     for folder in (model_folder, other_folder):
         ids.append(Scorer.load(folder).model_id)
@@ -191,6 +193,20 @@ def test_a_followed_alias_serves_what_the_cache_names(
         served = looked(source)
         assert served is not None
         assert served.versions.startswith(ids[-1])
+    for look, answers, told in (
+        (Look(time.time()), 1, "can't be loaded"),
+        (Look(time.time(), error="it is away"), 0, "it is away"),
+        (Look(time.time(), refused="it is broken"), 1, "it is broken"),
+    ):
+        cache.tell(look)
+        source.look()
+        assert metrics.REGISTRY_ANSWERS._value.get() == answers
+        assert told in source._place.reason()  # type: ignore[union-attr]
+    later = time.time() + 31
+    monkeypatch.setattr("stream.model_source.time.time", lambda: later)
+    source.look()
+    assert metrics.REGISTRY_ANSWERS._value.get() == 0
+    assert "nothing was heard of it for 31 s" in source._place.reason()  # type: ignore[union-attr]
     corrupt_onnx(cache.model_folder(ids[0]))
     cache.serve(ids[0])
     before = refusals()
