@@ -101,6 +101,8 @@ def read_sample(scorer: Scorer, question: Question) -> Sample:
     found = with_labels(rows, verdicts, start_of(question.as_of) if question.as_of else None)
     stands = found.weight > 0
     rows, y, weight = found.rows.take(stands), found.y[stands], found.weight[stands]
+    if len(rows) == 0:
+        raise BadInput(f"no payment from {question.span} has a label: all were denied; choose other days")
     types = fraud_types(rows, y, question.reports)
     said = [*_overlap(scorer, question.span), *_young(question, verdicts)]
     left_out = int((mature & known).sum()), int((~mature).sum())
