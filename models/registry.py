@@ -17,7 +17,7 @@ from models.calibration import Calibration
 from models.costs import Costs, Thresholds
 
 ONNX_FILE, TREES_FILE, JSON_FILE = "model.onnx", "trees.npz", "model.json"
-FORMAT = 2
+FORMAT = 3
 UNNAMED = ""
 
 
