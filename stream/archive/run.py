@@ -71,7 +71,7 @@ def archive(
 def _left(
     kind: Kind, ids: Mapping[str, str], log: KafkaLog, folder: Folder, summary: Summary
 ) -> Iterator[_Left]:
-    topic_id = ids[kind.topic]
+    topic_id = _in_names(ids[kind.topic])
     for partition, (first, end) in sorted(log.extents(kind.topic).items()):
         known = folder.next_offset(kind.name, topic_id, partition)
         start = first if known is None else max(first, known)
@@ -85,6 +85,11 @@ def _left(
         elif first > known:
             summary.lost[kind.topic] += first - known
         yield _Left(kind, topic_id, partition, start, end)
+
+
+def _in_names(topic_id: str) -> str:
+    """As Kafka writes it, base64 for URLs; librdkafka tells it in the base64 that has slashes."""
+    return topic_id.replace("/", "_").replace("+", "-")
 
 
 def _stretches(log: KafkaLog, left: _Left, rows: int) -> Iterator[tuple[Stretch, list[Message]]]:
