@@ -5,6 +5,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from features import catalog, memory_state
 from features.catalog import NAMES
+from features.grouped import Grouped
 from features.redis_state import RedisState
 from features.replay import build
 from stream.fields import rfc3339
@@ -91,10 +93,10 @@ def test_four_partitions_and_two_workers(
 
 def planted_in_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offline, one column of the catalog is computed by another formula: centavos to the real."""
-    at = catalog._PLAIN.index(NAMES.index("payer_sum_24h"))
-    skewed = catalog._DIVISORS.copy()
-    skewed[at] *= 1.001
-    monkeypatch.setattr(catalog, "_DIVISORS", skewed)
+    features = list(catalog.FEATURES)
+    at = NAMES.index("payer_sum_24h")
+    features[at] = replace(features[at], formula=lambda _, centavos: centavos / 100.1)
+    monkeypatch.setattr(catalog, "_GROUPED", Grouped(features, catalog.SLOTS))
 
 
 def planted_in_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
