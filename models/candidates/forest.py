@@ -29,7 +29,7 @@ def raw_logits(model: RandomForestClassifier, vectors: Vectors) -> Floats:
 def space(trial: Trial) -> dict[str, Any]:
     """Around the settings that did well."""
     return {
-        "trees": trial.suggest_int("trees", 50, 300, log=True),
+        "trees": trial.suggest_int("trees", 50, 150, log=True),
         "min_samples_leaf": trial.suggest_int("min_samples_leaf", 2, 50, log=True),
         "max_features": trial.suggest_float("max_features", 0.05, 0.5, log=True),
     }

@@ -38,9 +38,9 @@ def gains(vectors: Vectors, y: Labels, seed: int) -> Floats:
 def space(trial: Trial) -> dict[str, Any]:
     """Around the settings that did well; bounded so that no trial grows more than 600 trees."""
     return {
-        "trees": trial.suggest_int("trees", 60, 600, log=True),
+        "trees": trial.suggest_int("trees", 60, 400, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
-        "num_leaves": trial.suggest_int("num_leaves", 7, 63, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 7, 20),
         "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 10, 200, log=True),
         "lambda_l2": trial.suggest_float("lambda_l2", 0.1, 100.0, log=True),
         "feature_fraction": trial.suggest_float("feature_fraction", 0.15, 0.8),
