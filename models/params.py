@@ -42,7 +42,13 @@ CATBOOST: dict[str, Any] = {
     "subsample": 0.8,
     "thread_count": 2,
 }
-FOREST: dict[str, Any] = {"trees": 100, "max_depth": 6, "min_samples_leaf": 5, "max_features": 0.2, "n_jobs": 2}
+FOREST: dict[str, Any] = {
+    "trees": 100,
+    "max_depth": 6,
+    "min_samples_leaf": 5,
+    "max_features": 0.2,
+    "n_jobs": 2,
+}
 LOGISTIC: dict[str, Any] = {"C": 0.01, "max_iter": 300}
 
 LAMBDA_L2_FEW, FEW_FRAUDS = 1.0, 2_000
