@@ -20,7 +20,7 @@ log = logging.getLogger("vigia.dataset")
 Times = NDArray[np.datetime64]  # microseconds, UTC
 _BATCH = 32_768
 _KEYS = ["event_id", "payer_account", "occurred_at", "amount"]
-_PREFERENCE = ["reapplied", "log_partition", "log_offset"]
+_PREFERENCE = ["reapplied", "source_partition", "source_offset", "log_offset"]
 _LOGGED = ["decision", "propensity", *_PREFERENCE]
 """What an archive has beside the columns of a features file."""
 
@@ -143,12 +143,16 @@ def _vectors(
 def _once_in_order(keys: pa.Table) -> NDArray[np.int64]:
     """Each event once, by time and id: the log may tell one again after a crash.
 
-    The vector that made the decision is preferred to one that was made anew (`reapplied`), then the first.
+    The vector that made the decision is preferred to one that was made anew (`reapplied`), the first source
+    record to a replay of it, and of its tellings the last: an earlier one's decision may never have been
+    delivered.
     """
     numbered = keys.select(["event_id", "occurred_at", *_LOGGED]).append_column(
         "row", pa.array(np.arange(len(keys)))
     )
-    by_event = numbered.sort_by([(name, "ascending") for name in ("event_id", *_PREFERENCE)])
+    by_event = numbered.sort_by(
+        [(n, "descending" if n == "log_offset" else "ascending") for n in ("event_id", *_PREFERENCE)]
+    )
     events = by_event.column("event_id").combine_chunks()
     first = np.ones(len(keys), dtype=np.bool_)
     first[1:] = pc.not_equal(events[1:], events[:-1]).to_numpy(zero_copy_only=False)

@@ -14,7 +14,7 @@ from features.errors import BadInput
 from models.dataset import Rows, as_times, open_parquet, to_numpy_time
 
 CONFIRMED = "CONFIRMED"
-APPROVE, DENY = "APPROVE", "DENY"
+APPROVE, REVIEW = "APPROVE", "REVIEW"
 FINAL = ("REJECTED", "WITHDRAWN")
 STATUSES = ("OPEN", CONFIRMED, *FINAL)
 _NEVER = np.datetime64("9999-12-31", "us")
@@ -80,7 +80,8 @@ def judged(rows: Rows, verdicts: Verdicts, as_of: datetime | None = None) -> NDA
         return np.ones(len(rows), dtype=np.bool_)
     before = None if as_of is None else to_numpy_time(as_of)
     settled = _is_among(rows, [event for event, verdict in verdicts.items() if verdict.is_judged(before)])
-    return settled | ~_is(rows.decision, DENY)
+    # One whose scoring failed has no decision: nobody let it through.
+    return settled | _is(rows.decision, APPROVE) | _is(rows.decision, REVIEW)
 
 
 def weight(rows: Rows) -> NDArray[np.float64]:

@@ -26,6 +26,9 @@ class Watcher:
 
     def __init__(self, registry: Registry, cache: ModelCache) -> None:
         self._registry, self._cache = registry, cache
+        self._draft = f".bring-{cache.address.name}@{cache.address.alias}-"
+        for left in cache.folder.glob(f"{self._draft}*"):  # by one that was killed: this one holds the lock
+            rmtree(left, ignore_errors=True)
         self._vetted: tuple[object, ...] = ()
         self._refused: tuple[int, str, float] = (0, "", 0.0)
 
@@ -72,7 +75,7 @@ class Watcher:
         self._vetted = stamp(folder)
 
     def _fetch(self, version: Version, folder: Path) -> None:
-        draft = Path(mkdtemp(prefix=".bring-", dir=self._cache.folder))
+        draft = Path(mkdtemp(prefix=self._draft, dir=self._cache.folder))
         try:
             fetched = self._registry.fetch(version, draft)
             _vet(fetched, version)

@@ -38,6 +38,7 @@ from stream.worker import INPUTS, Worker
 log = logging.getLogger("vigia.bootstrap")
 
 _RETRY_SECONDS, _LOOK_SECONDS, _MODEL_SECONDS = 0.5, 2.0, 1.0
+_CHALLENGER_SECONDS, _CHALLENGER_LOOK_SECONDS = 30.0, 0.2
 
 
 def run_worker(settings: Settings) -> None:
@@ -103,7 +104,8 @@ def run_shadow(settings: Settings, model: Path) -> None:
         signal.signal(number, lambda *_: stopping.set())
     health = Health()
     place = place_of(model, settings.model_cache)
-    source = _source(settings, place)
+    # Every REVIEW of its is told as one: to draw a control group is for decisions.
+    source = _source(settings.model_copy(update={"control_rate": 0.0}), place)
     server = serve_operations(settings.http_host, settings.http_port, health)
     log.info("starting", extra={"fields": {"model": str(model), "http_port": server.server_port}})
     judge = source.first(health) if isinstance(place, PlainFolder) else None
@@ -113,6 +115,12 @@ def run_shadow(settings: Settings, model: Path) -> None:
         judge = source.look() or judge
         return judge if isinstance(place, PlainFolder) or place.is_named() else None
 
+    until = time.monotonic() + _CHALLENGER_SECONDS  # what is in the topics may wait for it to be loaded
+    while judge is None and isinstance(place, Followed) and not stopping.is_set():
+        judge = source.look()
+        if judge is None and (place.is_hopeless() or time.monotonic() > until):
+            break
+        stopping.wait(_CHALLENGER_LOOK_SECONDS)
     worker = ShadowWorker(settings, challenger)
     health.start()
     worker.run(stopping.is_set)

@@ -30,7 +30,7 @@ log = logging.getLogger("vigia.model")
 T = TypeVar("T")
 
 _START_SECONDS = 0.2
-_CHILD_SECONDS = 5.0
+_CHILD_SECONDS, _CHILD_MOST_SECONDS = 5.0, 300.0
 _SILENT_SECONDS = 30.0
 _WARM_SIZES = (1, 64, 512)
 _LOOK_YOURSELF = "`vigia models watch` shows why"
@@ -80,6 +80,12 @@ class Followed:
         told = self._cache.told()
         return told is None or told.named
 
+    def is_hopeless(self) -> bool:
+        """Whether this process was told that there is no model to wait for."""
+        told = self._cache.told()
+        fresh = told is not None and told.at >= self._began
+        return bool(fresh and told and (told.error or told.refused or not told.named))
+
     def _observe(self, told: Look | None) -> None:
         since = max(self._began, time.time() - _SILENT_SECONDS)
         answers = told is not None and told.error is None and told.at >= since
@@ -106,13 +112,16 @@ class WatcherProcess:
             *("--cache", str(cache), "--with-parent"),
         ]
         self._process: subprocess.Popen[bytes] | None = None
-        self._begun = -_CHILD_SECONDS
+        self._begun, self._failures = -_CHILD_SECONDS, 0
+        """`_failures`: how often it ended soon, one after the other."""
 
     def keep(self) -> None:
-        """Begin it if it is not there; at most every five seconds."""
+        """Begin it if it is not there: after five seconds, and twice as long each time that it ends soon,
+        for to begin costs seconds of a core."""
         now = time.monotonic()
         gone = self._process is None or self._process.poll() is not None
-        if gone and now >= self._begun + _CHILD_SECONDS:
+        if gone and now >= self._begun + min(_CHILD_SECONDS * 2**self._failures, _CHILD_MOST_SECONDS):
+            self._failures = self._failures + 1 if 0 <= now - self._begun < _CHILD_MOST_SECONDS else 0
             self.end()
             self._begun = now
             try:

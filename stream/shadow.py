@@ -70,6 +70,8 @@ class _Lane:
     decided: dict[int, _Decided] = field(default_factory=dict)
     """By source offset."""
     newest: int = -1
+    told: int = -1
+    """The latest source whose feature log was taken."""
     done: dict[str, int] = field(default_factory=dict)
     """Topic → the offset behind all that is needed no more."""
 
@@ -80,6 +82,7 @@ class _Lane:
             known = first.source in self.decided or self.newest > first.source
             if not known and now < first.since + _WAIT_SECONDS:
                 return
+            self.told = max(self.told, first.source)
             yield self.waiting.popleft()
 
     def finish(self, read: Read, decided: _Decided | None) -> None:
@@ -90,9 +93,7 @@ class _Lane:
     def forget(self) -> None:
         while len(self.decided) > _KEPT_BEHIND:
             oldest = next(iter(self.decided))
-            if self.waiting and oldest >= self.waiting[0].source:
-                return
-            if not self.waiting and oldest >= self.newest - _KEPT_BEHIND:
+            if oldest >= self.told - _KEPT_BEHIND:  # not told yet, or may be read again
                 return
             del self.decided[oldest]
 

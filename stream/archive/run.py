@@ -109,5 +109,5 @@ def _rows(kind: Kind, messages: list[Message], group: bytes, summary: Summary) -
             yield kind.row(message, group)
         except Skipped as skipped:
             summary.skipped[str(skipped)] += 1
-        except (ValueError, KeyError):  # another program's: ours are as the contract says
+        except (ValueError, KeyError, TypeError):  # another program's: ours are as the contract says
             summary.skipped["unreadable"] += 1

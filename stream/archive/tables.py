@@ -1,6 +1,7 @@
 """Records of the topics as the archive's tables, one for each UTC day (and length of vector)."""
 
 import base64
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from stream.kafka_log import record
 from stream.messages import AppliedReportMessage, DecisionMessage, FeatureLogMessage, decode_report
 
 Row = Mapping[str, Any]
+
+_WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_REAIS = re.compile(r"\d{1,16}\.\d{2}")
 
 _TIME, _MONEY = pa.timestamp("ms", "UTC"), pa.decimal128(18, 2)
 _TEXTS = ("event_id", "payer_account", "payee_account")
@@ -97,10 +101,14 @@ def _vector(message: Message, group: bytes) -> Row:
     logged = FeatureLogMessage.model_validate_json(message.value() or b"").root
     if isinstance(logged, AppliedReportMessage):
         raise Skipped("reports as applied")
+    _require_ours(logged.occurred_at, logged.amount)
+    vector = base64.b64decode(logged.vector, validate=True)
+    if not vector or len(vector) % 4:
+        raise ValueError("no vector of float32")
     return {
         **logged.model_dump(),
         **_place(message, headers),
-        "vector": base64.b64decode(logged.vector, validate=True),
+        "vector": vector,
         "reapplied": "reapplied" in headers,
     }
 
@@ -108,11 +116,19 @@ def _vector(message: Message, group: bytes) -> Row:
 def _decision(message: Message, group: bytes) -> Row:
     headers = _headers(message, group)
     decision = DecisionMessage.model_validate_json(message.value() or b"")
+    _require_ours(decision.occurred_at, decision.amount)
     return {
         **decision.model_dump(),
         **_place(message, headers),
         "reasons": [reason.code for reason in decision.reasons],
     }
+
+
+def _require_ours(occurred_at: str, amount: str) -> None:
+    """Raises ValueError for what this program does not write: it would fail as a column, or as a folder."""
+    if not (_WHEN.fullmatch(occurred_at) and _REAIS.fullmatch(amount)):
+        raise ValueError("a time or an amount is not as this program writes it")
+    np.datetime64(occurred_at[:-1], "ms")
 
 
 def _report(message: Message, _: bytes) -> Row:

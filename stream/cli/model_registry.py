@@ -152,7 +152,10 @@ def watch_command(
             watcher = Watcher(_registry(place.address.name), place)
             told = None
             while True:
-                look = watcher.look()
+                try:
+                    look = watcher.look()
+                except OSError as error:  # a full disk, say: to import all of it again mends nothing
+                    look = Look(time.time(), f"VIGIA_MODEL_CACHE: {error}")
                 if (now := (look.error, look.refused)) != told and any(now) and not with_parent:
                     console.print(look.error or look.refused, highlight=False, soft_wrap=True)
                 told = now

@@ -288,3 +288,33 @@ def test_a_folder_is_of_one_group_and_prefix(tmp_path: Path) -> None:
     (tmp_path / "b" / "mine.txt").touch()
     with pytest.raises(BadInput, match="is no archive"), open_folder(tmp_path / "b", "pix.", "vigia"):
         pass
+
+
+def test_of_two_tellings_the_one_that_was_delivered_counts(topics: Topics, tmp_path: Path) -> None:
+    """A worker died between the feature log and the decision: the event was decided again, otherwise."""
+    vectors = [np.full(len(NAMES), value, dtype=np.float32) for value in (1.0, 2.0, 3.0)]
+    event = Transaction("e0", START, 100, "a", "b")
+    for vector, outcome, source in zip(vectors, ("DENY", "APPROVE", "REVIEW"), (0, 0, 2), strict=True):
+        value = encode_feature_log(
+            event, FEATURES_VERSION, ((0, 0),), vector, outcome, float(outcome == "APPROVE")
+        )
+        topics.send("feature-log", value, source)
+    topics.flush()
+    run(topics, tmp_path / "a")
+    rows = rows_of(tmp_path / "a")
+    assert rows.decision is not None
+    assert rows.decision.to_pylist() == ["APPROVE"]
+    assert np.array_equal(rows.vectors[0], vectors[1])
+
+
+def test_what_no_column_can_hold_is_skipped_and_told(topics: Topics, tmp_path: Path) -> None:
+    topics.payment(0)
+    event, vector = Transaction("e1", START, 100, "a", "b"), np.zeros(len(NAMES), np.float32)
+    good = orjson.loads(encode_feature_log(event, FEATURES_VERSION, ((0, 1),), vector, "APPROVE", 1.0))
+    bad = [{"occurred_at": "../../x"}, {"amount": "much"}, {"vector": ""}, {"vector": "AAA="}]
+    for i, change in enumerate(bad, 1):
+        topics.send("feature-log", orjson.dumps({**good, "event_id": f"b{i}", **change}), i)
+    topics.flush()
+    summary = run(topics, tmp_path / "a")
+    assert (summary.archived["features"], summary.skipped["unreadable"]) == (1, len(bad))
+    assert_holds(tmp_path / "a", topics)

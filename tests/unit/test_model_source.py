@@ -230,7 +230,15 @@ def test_a_watcher_that_cannot_begin_is_tried_again_not_at_once(
     assert child.pid == first
     now += 5.0
     child.keep()
-    assert child.pid != first
+    second = child.pid
+    assert second != first
+    child._process.wait(30)
+    now += 5.0
+    child.keep()
+    assert child.pid == second, "twice as long after the second failure"
+    now += 5.0
+    child.keep()
+    assert child.pid != second
     child._process.wait(30)
     child.end()
 

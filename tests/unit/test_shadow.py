@@ -168,3 +168,14 @@ def test_memory_is_bounded_by_what_waits(judge: Judge) -> None:
         assert len(shadow.score(judge, now=0)) == 1000
     assert shadow.backlog(0)["feature-log"] == 0
     assert shadow.backlog(0)["decisions"] <= 4_001
+
+
+def test_decisions_that_run_ahead_are_kept_until_their_payment_comes(judge: Judge) -> None:
+    """On a backlog a fetch holds more of the shorter records."""
+    shadow, told = Shadow("vigia"), []
+    for step in range(12):
+        shadow.take([decided(j) for j in range(1000 * step, 1000 * step + 1000)], now=0)
+        shadow.take([logged(j) for j in range(400 * step, 400 * step + 400)], now=0)
+        told += values(shadow.score(judge, now=0))
+    assert len(told) == 4_800
+    assert all(each["champion"] for each in told)
