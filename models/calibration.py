@@ -60,16 +60,17 @@ def sampling_shift(honest_share: float, fraud_weight: float = 1.0) -> float:
     return float(np.log(honest_share) - np.log(fraud_weight))
 
 
-def fit_calibration(z: Floats, y: NDArray[np.bool_]) -> Calibration:
-    """The map of least log loss (plus the prior) for raw logits `z` (n,) and labels `y` (n,).
+def fit_calibration(z: Floats, y: NDArray[np.bool_], weight: Floats | None = None) -> Calibration:
+    """The map of least log loss (plus the prior) for raw logits `z` (n,), labels `y` (n,) and weights (n,).
 
     A slope that would leave its bounds is set to the bound and the others are fitted again.
     """
     columns = np.column_stack([-np.logaddexp(0.0, -z), np.logaddexp(0.0, z), np.ones_like(z)])
     target = y.astype(np.float64)
+    w = np.ones(len(z)) if weight is None else weight
     fixed: dict[int, float] = {}
     while True:
-        coefficients = _newton(columns, target, fixed)
+        coefficients = _newton(columns, target, w, fixed)
         outside = {i: float(np.clip(coefficients[i], *SLOPES)) for i in (0, 1)}
         outside = {i: bound for i, bound in outside.items() if bound != coefficients[i]}
         if not outside:
@@ -78,7 +79,7 @@ def fit_calibration(z: Floats, y: NDArray[np.bool_]) -> Calibration:
         fixed[worst] = outside[worst]
 
 
-def _newton(columns: Floats, target: Floats, fixed: dict[int, float]) -> Floats:
+def _newton(columns: Floats, target: Floats, weight: Floats, fixed: dict[int, float]) -> Floats:
     """Penalised logistic regression over the columns not `fixed`: convex, so damped Newton converges."""
     coefficients = np.array([1.0, 1.0, 0.0])
     for index, value in fixed.items():
@@ -86,27 +87,27 @@ def _newton(columns: Floats, target: Floats, fixed: dict[int, float]) -> Floats:
     free = [i for i in range(3) if i not in fixed]
     prior = np.diag([_PRIOR, _PRIOR, 1e-9])
     centre = np.array([1.0, 1.0, 0.0])
-    loss = _loss(columns, target, coefficients)
+    loss = _loss(columns, target, weight, coefficients)
     for _ in range(100):
         p = sigmoid(columns @ coefficients)
-        gradient = columns.T @ (p - target) + prior @ (coefficients - centre)
-        hessian = (columns * (p * (1 - p))[:, None]).T @ columns + prior
+        gradient = columns.T @ (weight * (p - target)) + prior @ (coefficients - centre)
+        hessian = (columns * (weight * p * (1 - p))[:, None]).T @ columns + prior
         step = np.zeros(3)
         step[free] = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
-        moved, new_loss = coefficients - step, _loss(columns, target, coefficients - step)
+        moved, new_loss = coefficients - step, _loss(columns, target, weight, coefficients - step)
         while new_loss > loss and np.abs(step).max() > 1e-10:
             step = step / 2
-            moved, new_loss = coefficients - step, _loss(columns, target, coefficients - step)
+            moved, new_loss = coefficients - step, _loss(columns, target, weight, coefficients - step)
         if loss - new_loss < 1e-10 * (1 + loss):
             return moved if new_loss <= loss else coefficients
         coefficients, loss = moved, new_loss
     return coefficients
 
 
-def _loss(columns: Floats, target: Floats, coefficients: Floats) -> float:
+def _loss(columns: Floats, target: Floats, weight: Floats, coefficients: Floats) -> float:
     logits = columns @ coefficients
     return float(
-        np.sum(np.logaddexp(0.0, logits) - target * logits)
+        np.sum(weight * (np.logaddexp(0.0, logits) - target * logits))
         + 0.5 * _PRIOR * np.sum((coefficients[:2] - 1.0) ** 2)
         + 0.5e-9 * coefficients[2] ** 2
     )

@@ -53,6 +53,7 @@ def compare(
     latency_ms: float,
     recipes: Mapping[str, Recipe],
     advance: Advance = lambda _: None,
+    weight: Floats | None = None,
 ) -> dict[str, Any]:
     """{contenders: [...], champion, latency_ms, batch}: the best first; the stack is the last.
 
@@ -61,7 +62,7 @@ def compare(
     """
     results, predictions = [], []
     for name, recipe in recipes.items():
-        result, seen = _measure(name, recipe, rows, y, seed)
+        result, seen = _measure(name, recipe, rows, y, seed, weight)
         results.append(result)
         predictions.append(seen)
         advance(name)
@@ -94,10 +95,12 @@ def contenders(n_frauds: int, n: int) -> dict[str, Recipe]:
     }
 
 
-def _measure(name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int) -> tuple[Result, OutOfTime]:
-    seen = out_of_time(recipe, rows, y, seed)
+def _measure(
+    name: str, recipe: Recipe, rows: Rows, y: Labels, seed: int, weight: Floats | None
+) -> tuple[Result, OutOfTime]:
+    seen = out_of_time(recipe, rows, y, seed, weight)
     began = time.perf_counter()
-    fitted = fit(recipe, rows.vectors, y, seed)
+    fitted = fit(recipe, rows.vectors, y, seed, weight)
     seconds = time.perf_counter() - began
     try:
         trees, servable = len(fitted.ensemble().roots), True
@@ -125,18 +128,21 @@ def batch_latency_ms(content: bytes, vectors: Vectors) -> float:
 
 def _result(name: str, seen: OutOfTime, logits: Floats) -> Result:
     known = ~np.isnan(logits)
-    y, fold = seen.y[known], seen.fold[known]
-    by_fold = [metrics.average_precision(y[fold == k], logits[known][fold == k]) for k in np.unique(fold)]
+    y, fold, w = seen.y[known], seen.fold[known], seen.weight[known]
+    by_fold = [
+        metrics.average_precision(y[fold == k], logits[known][fold == k], w[fold == k])
+        for k in np.unique(fold)
+    ]
     found = [value for value in by_fold if value is not None]
     after = [v for k, v in zip(np.unique(fold), by_fold, strict=True) if k > 0 and v is not None]
-    scores = fit_calibration(logits[known], y).probability(logits[known])
+    scores = fit_calibration(logits[known], y, w).probability(logits[known])
     return Result(
         name,
         float(np.mean(found)) if found else None,
         float(np.std(found)) if found else None,
         float(np.mean(after)) if after else None,
-        metrics.summary(y, scores)["roc_auc"],
-        metrics.log_loss(y, scores),
+        metrics.roc_auc(y, scores, w),
+        metrics.log_loss(y, scores, w),
         None, None, None, False,
     )  # fmt: skip
 

@@ -100,18 +100,24 @@ LOSSES = np.array(
 
 
 def choose_thresholds(
-    costs: Costs, scores: Floats, y: NDArray[np.bool_], amount: Floats, days: int
+    costs: Costs,
+    scores: Floats,
+    y: NDArray[np.bool_],
+    amount: Floats,
+    days: int,
+    weight: Floats | None = None,
 ) -> Thresholds:
     """The thresholds of least total cost on these rows of `days` days, of all on the grid SCORES × LOSSES.
 
-    No more than `reviews_a_day` rows a day are reviewed on average. Of equal totals the highest deny wins,
-    then the highest review: who is not worth a stop is left alone.
+    No more than `reviews_a_day` rows a day, by `weight` (n,), are reviewed on average. Of equal totals the
+    highest deny wins, then the highest review: who is not worth a stop is left alone.
     """
     cells = _cells(scores, scores * amount)
-    table = outcome_costs(costs, y, amount)
+    w = np.ones(len(scores)) if weight is None else weight
+    table = outcome_costs(costs, y, amount) * w[:, None]
     gain_review = _beyond(cells, table[:, REVIEW] - table[:, APPROVE])
     gain_deny = _beyond(cells, table[:, DENY] - table[:, REVIEW])
-    count = _beyond(cells, np.ones(len(scores)))
+    count = _beyond(cells, w)
     best, capacity = (np.inf, 0, 0), costs.reviews_a_day * days
     for deny in reversed(range(gain_deny.size)):
         allowed = _nested(deny) & (count - count.flat[deny] <= capacity)

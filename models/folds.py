@@ -21,12 +21,14 @@ Advance = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
-    """The predicted rows (m,) of all folds: raw logits, labels, amounts in BRL, fold; and their days."""
+    """The predicted rows (m,) of all folds: raw logits, labels, amounts in BRL, fold, and what each
+    stands for (above 0); and their days."""
 
     logits: Floats
     y: Mask
     amount: Floats
     fold: NDArray[np.intp]
+    weight: Floats
     days: int
 
     @property
@@ -76,21 +78,27 @@ def out_of_time(
     advance: Advance = lambda _: None,
 ) -> OutOfTime:
     """Each fold's days as the recipe's model of the earlier ones predicts them. Raises as `usable` does."""
-    folds = usable(rows, y)
+    w = np.ones(len(y)) if weight is None else weight
+    # What others stand for is neither fraud nor honest: it calibrates nothing and is not measured.
+    folds = [(train, predict & (w > 0)) for train, predict in usable(rows, y & (w > 0))]
     logits = []
     for train, predict in folds:
         model = fit(recipe, rows.vectors[train], y[train], seed, None if weight is None else weight[train])
         logits.append(model.logits(rows.vectors[predict]))
         advance("an out-of-time fold")
-    return gathered(rows, y, [predict for _, predict in folds], logits)
+    return gathered(rows, y, [predict for _, predict in folds], logits, w)
 
 
-def gathered(rows: Rows, y: Mask, predicted: list[Mask], logits: list[Floats]) -> OutOfTime:
+def gathered(
+    rows: Rows, y: Mask, predicted: list[Mask], logits: list[Floats], weight: Floats | None = None
+) -> OutOfTime:
     """The folds' predictions as one."""
+    w = np.ones(len(y)) if weight is None else weight
     return OutOfTime(
         np.concatenate(logits),
         np.concatenate([y[predict] for predict in predicted]),
         np.concatenate([rows.amount[predict] for predict in predicted]),
         np.repeat(np.arange(len(predicted)), [len(part) for part in logits]),
+        np.concatenate([w[predict] for predict in predicted]),
         sum(len(np.unique(rows.day[predict])) for predict in predicted),
     )

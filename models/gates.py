@@ -7,15 +7,17 @@ import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.errors import BadInput, VigiaError
+from models.registry import Manifest
 from models.scorer import Scorer
 
 PASSED, REFUSED, SKIPPED = "passed", "refused", "skipped"
@@ -64,8 +66,15 @@ class _Bounds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class EvaluationBounds(_Bounds):
+    least_frauds: int = Field(ge=1)
+    least_replicates: int = Field(ge=1)
+
+
 class ChampionBounds(_Bounds):
-    metric: str
+    metric: Literal[
+        "average_precision", "roc_auc", "payer_precision_at_100", "recall_at_alert_rate", "money_saved"
+    ]
     least_gain: float
 
 
@@ -95,6 +104,7 @@ class LatencyBounds(_Bounds):
 class Gates(_Bounds):
     """The file."""
 
+    evaluation: EvaluationBounds
     champion: ChampionBounds
     groups: GroupBounds
     calibration: CalibrationBounds
@@ -109,12 +119,35 @@ def load_gates(path: Path | None = None) -> Gates:
         return Gates.model_validate(tomllib.loads(text))
     except OSError as error:
         raise BadInput(f"--gates: {path} cannot be read ({error.strerror})") from None
-    except tomllib.TOMLDecodeError as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"--gates: {path} is not TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"--gates: {place} of {path}: {first['msg']}") from None
+
+
+def evaluated(evaluation: Mapping[str, Any], manifest: Manifest, bounds: EvaluationBounds) -> Finding:
+    """What the other gates read is of days that the model knows nothing of, and of enough of them."""
+    gate = "evaluation"
+    if not evaluation.get("from"):
+        return Finding(gate, REFUSED, f"there is none; {_AGAIN}")
+    frauds, replicates = evaluation["frauds"], evaluation.get("bootstrap", {}).get("replicates", 0)
+    days = f"{evaluation['from']} to {evaluation['to']}"
+    checks = {
+        f"its days ({days}) must begin on {manifest.as_of} or later: labels until then were trained on": (
+            date.fromisoformat(evaluation["from"]) < manifest.as_of
+        ),
+        f"{frauds} frauds are too few; at least {bounds.least_frauds}": frauds < bounds.least_frauds,
+        f"{replicates} draws are too few; at least {bounds.least_replicates}": (
+            replicates < bounds.least_replicates
+        ),
+    }
+    wrong = [text for text, is_wrong in checks.items() if is_wrong]
+    figures = {"frauds": frauds, "replicates": replicates}
+    return Finding(
+        gate, REFUSED if wrong else PASSED, "; ".join(wrong) or f"{days}, {frauds:,} frauds", figures
+    )
 
 
 def against_champion(evaluation: Mapping[str, Any], champion: str | None, bounds: ChampionBounds) -> Finding:
@@ -141,6 +174,8 @@ def groups(evaluation: Mapping[str, Any], bounds: GroupBounds) -> Finding:
     if not found:
         return Finding(gate, REFUSED, f"the evaluation has no groups; {_AGAIN}")
     large = [group for group in found if group["frauds"] >= bounds.least_frauds]
+    if evaluation["review"]["recall"] is None:
+        return Finding(gate, REFUSED, "the evaluation's days have no fraud; evaluate on others")
     whole = float(evaluation["review"]["recall"])
     figures = {"recall": whole, "judged": len(large), "of": len(found)}
     if not large:

@@ -53,7 +53,7 @@ def summary(y: Labels, scores: Floats, weight: Floats | None = None) -> dict[str
         "roc_auc": roc_auc(y, scores, weight),
         "log_loss": log_loss(y, scores, weight),
         "brier": float(np.average((scores - y) ** 2, weights=weight)),
-        "expected_calibration_error": expected_calibration_error(y, scores),
+        "expected_calibration_error": expected_calibration_error(y, scores, weight=weight),
     }
 
 
@@ -62,11 +62,14 @@ def log_loss(y: Labels, scores: Floats, weight: Floats | None = None) -> float:
     return float(-np.average(np.where(y, np.log(scores), np.log1p(-scores)), weights=weight))
 
 
-def expected_calibration_error(y: Labels, scores: Floats, bins: int = 20) -> float:
+def expected_calibration_error(
+    y: Labels, scores: Floats, bins: int = 20, weight: Floats | None = None
+) -> float:
     """The mean distance of mean score and share of fraud over bins of equal count, for fraud is rare."""
     order = np.argsort(scores, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    return float(sum(abs(scores[part].mean() - y[part].mean()) * len(part) for part in parts) / len(y))
+    w = np.ones(len(y)) if weight is None else weight
+    return float(sum(abs((w * (scores - y))[part].sum()) for part in parts) / w.sum())
 
 
 def when_stopped(

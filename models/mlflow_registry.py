@@ -51,6 +51,9 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 EVALUATION = "evaluation.json"
 
 _FOLDER = Path(".vigia")
+_PARAMS_AT_ONCE = 100
+"""MLflow's own bound."""
+
 _FILES = "folder"
 """The artifact that is the model folder, as it was registered."""
 
@@ -69,6 +72,8 @@ class Version:
     aliases: tuple[str, ...]
     run_id: str
     registered_at: int  # ms since 1970
+    features_version: str = ""
+    rolled_back: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -89,7 +94,8 @@ class Registry:
         self._artifacts: str | None = None
         if self.uri.startswith("sqlite:///"):
             folder = Path(self.uri.removeprefix("sqlite:///")).parent
-            folder.mkdir(parents=True, exist_ok=True)
+            with self._asking():
+                folder.mkdir(parents=True, exist_ok=True)
             self._artifacts = (folder / "mlartifacts").absolute().as_uri()
         with self._asking():
             self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -131,7 +137,8 @@ class Registry:
         }
         run_id = str(self._client.create_run(self._experiment(), tags=tags).info.run_id)
         chosen = [Param(name, value) for name, value in parameters(manifest).items()]
-        self._client.log_batch(run_id, params=chosen)
+        for at in range(0, len(chosen), _PARAMS_AT_ONCE):
+            self._client.log_batch(run_id, params=chosen[at : at + _PARAMS_AT_ONCE])
         self._measure(run_id, numbers(manifest.metrics, "out_of_time"))
         self._client.log_artifacts(run_id, str(folder), _FILES)
         with TemporaryDirectory() as draft:
@@ -252,7 +259,10 @@ class Registry:
         number = int(found.version)
         mine = tuple(sorted(alias for alias, named in aliases.items() if named == number))
         model_id = found.tags.get("model_id", "")
-        return Version(self.product, number, model_id, mine, found.run_id, found.creation_timestamp)
+        return Version(
+            self.product, number, model_id, mine, found.run_id, found.creation_timestamp,
+            found.tags.get("features_version", ""), bool(found.tags.get("rolled_back")),
+        )  # fmt: skip
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

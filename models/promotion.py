@@ -1,5 +1,6 @@
 """Which version serves: promote one that passes the gates, or go back to the champion before."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +11,7 @@ from features import catalog
 from features.errors import BadInput, VigiaError
 from models import gates, parity
 from models.dataset import open_features
-from models.gates import PASSED, REFUSED, Finding, GateRefused, Gates, Sample
+from models.gates import PASSED, REFUSED, SKIPPED, Finding, GateRefused, Gates, Sample
 from models.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from models.registry import Model, ModelRefused, check_target, load, save
 from models.scorer import Scorer
@@ -81,12 +82,24 @@ def examine(
     sample = newest(features, scorer, bounds.parity.least_vectors)
     return [
         Finding("integrity", PASSED, "the folder is whole and of these features"),
-        gates.against_champion(evaluation, champion.model_id if champion else None, bounds.champion),
+        gates.evaluated(evaluation, scorer.manifest, bounds.evaluation),
+        _against(evaluation, version, champion, bounds),
         gates.groups(evaluation, bounds.groups),
         gates.calibration(evaluation, bounds.calibration),
         gates.parity(parity.logits(trees, sample.vectors), scorer, sample, bounds.parity),
         gates.latency(scorer, sample.vectors, bounds.latency),
     ]
+
+
+def _against(
+    evaluation: Mapping[str, Any], version: Version, champion: Version | None, bounds: Gates
+) -> Finding:
+    if champion is not None and champion.features_version != version.features_version:
+        told = (
+            f"{champion.model_id} was trained on features {champion.features_version}: nothing compares them"
+        )
+        return Finding("champion", SKIPPED, told)
+    return gates.against_champion(evaluation, champion.model_id if champion else None, bounds.champion)
 
 
 def _fetched(registry: Registry, version: Version) -> Model:
@@ -137,6 +150,8 @@ def rollback(registry: Registry) -> dict[str, Any]:
             "(`vigia models promote VERSION`)"
         )
     registry.set_alias(CHAMPION, previous)
+    if champion is not None:
+        registry.record(champion, "rolled_back", "yes")  # so that `vigia retrain` does not bring it back
     registry.drop_alias(PREVIOUS)  # once: a second rollback would bring back what was rolled back
     return {
         "champion": registry.get(previous.version).as_dict(),
@@ -149,6 +164,8 @@ def _serve(registry: Registry, version: Version, champion: Version | None) -> No
     if champion is not None:
         registry.set_alias(PREVIOUS, champion)
     registry.set_alias(CHAMPION, version)
+    if version.rolled_back:
+        registry.record(version, "rolled_back", "")
     challenger = registry.serving(CHALLENGER)
     if challenger is not None and challenger.version == version.version:
         registry.drop_alias(CHALLENGER)

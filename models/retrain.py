@@ -21,12 +21,13 @@ from features.errors import BadInput
 from models.costs import Costs
 from models.dataset import Span, start_of
 from models.evaluate import Question, evaluate
-from models.gates import GateRefused, Gates
+from models.gates import REFUSED as GATE_REFUSED
+from models.gates import Finding, GateRefused, Gates
 from models.labelled import Labelled, labelled
 from models.mlflow_registry import CHAMPION
 from models.params import candidate_recipe, recipe_of
 from models.promotion import promote, register
-from models.registry import save
+from models.registry import ModelRefused, load, save
 from models.report import report
 from models.report_file import write
 from models.scorer import Scorer
@@ -108,8 +109,8 @@ class Retraining:
                   "data": data, "folder": f"{self._folder}"}  # fmt: skip
         if champion == trained["model"]:
             return {"outcome": UNCHANGED, **answer}
-        evaluation = self._evaluate(trained, champion)
-        self._report(trained, champion)
+        evaluation = self._evaluate(data, trained, champion)
+        self._report(data, trained, champion)
         version = self._register(trained, evaluation)
         gate = self._promote(version)
         return {
@@ -143,6 +144,7 @@ class Retraining:
                 "frauds": int(found.y.sum()),
                 "unlabelled": found.unlabelled,
                 "data_sha256": fingerprint(found.rows, found.y),
+                "test_sha256": self._test_fingerprint(),
             }
 
         files = {
@@ -150,6 +152,15 @@ class Retraining:
         }
         given = {**files, **plan.spans.as_dict(), "features_version": catalog.FEATURES_VERSION}
         return self._steps("1-data", given, look)
+
+    def _test_fingerprint(self) -> str:
+        """Another when the days that it is judged by have other payments or labels."""
+        plan = self._plan
+        found = labelled(
+            plan.features, plan.reports, plan.spans.test, catalog.NAMES, catalog.FEATURES_VERSION,
+            start_of(plan.spans.as_of),
+        )  # fmt: skip
+        return fingerprint(found.rows, found.y)
 
     def _search(self, data: Mapping[str, Any]) -> Answer:
         plan = self._plan
@@ -164,7 +175,8 @@ class Retraining:
             if plan.trials == 0:
                 return {"recipe": None, "trials": 0}
             found, of = self._labelled(), candidate_recipe(plan.candidate, data["frauds"], data["n"])
-            study = self._folder / "study.db"
+            of_what = f"{plan.candidate}-{plan.seed}-{data['data_sha256'][:12]}"
+            study = self._folder / f"study-{of_what}.db"
             bounds = Bounds(plan.trials, plan.minutes)
             return search(of, found.rows, found.y, plan.seed, bounds, study, weight=found.weight)
 
@@ -174,7 +186,7 @@ class Retraining:
         plan, out = self._plan, self._folder / "model"
         given = {
             "data": data["data_sha256"], "recipe": recipe["recipe"], "costs": asdict(plan.costs),
-            "seed": plan.seed, "as_of": plan.spans.as_dict(),
+            "seed": plan.seed, "as_of": plan.spans.as_dict(), "features_version": catalog.FEATURES_VERSION,
         }  # fmt: skip
 
         def make() -> Answer:
@@ -189,21 +201,21 @@ class Retraining:
             manifest = model.manifest
             return {"model": manifest.model_id, "warnings": list(manifest.warnings), "folder": f"{out}"}
 
-        return self._steps("3-train", given, make)
+        return self._steps("3-train", given, make, lambda answer: _holds(out, answer["model"]))
 
     def _champion(self) -> str | None:
         version = self._registry.serving(CHAMPION)
         return version.model_id if version else None
 
-    def _evaluate(self, trained: Mapping[str, Any], champion: str | None) -> Answer:
-        given = {"model": trained["model"], "champion": champion, **self._plan.spans.as_dict()}
+    def _asked(self, data: Mapping[str, Any], trained: Mapping[str, Any], champion: str | None) -> Answer:
+        days = self._plan.spans.as_dict()
+        return {"model": trained["model"], "champion": champion, "test": data["test_sha256"], **days}
+
+    def _evaluate(self, data: Mapping[str, Any], trained: Mapping[str, Any], champion: str | None) -> Answer:
+        given = self._asked(data, trained, champion)
 
         def measure() -> Answer:
-            found = evaluate(Scorer.load(self._folder / "model"), self._question(), self._rival(champion))
-            (self._folder / "evaluation.json").write_bytes(
-                orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY)
-            )
-            return found
+            return evaluate(Scorer.load(self._folder / "model"), self._question(), self._rival(champion))
 
         return self._steps("4-evaluate", given, measure)
 
@@ -212,28 +224,34 @@ class Retraining:
         return Question(plan.features, plan.reports, plan.spans.test, as_of=plan.spans.as_of)
 
     def _rival(self, champion: str | None) -> Scorer | None:
-        version = self._registry.serving(CHAMPION)
-        if version is None or version.model_id != champion:
-            return None
+        version = self._registry.find(champion) if champion else None
+        if version is None or version.features_version != catalog.FEATURES_VERSION:
+            return None  # what was trained on other features can score none of these payments
         into = self._folder / "champion"
         into.mkdir(exist_ok=True)
         return Scorer.load(self._registry.fetch(version, into))
 
-    def _report(self, trained: Mapping[str, Any], champion: str | None) -> Answer:
-        given = {"model": trained["model"], "champion": champion, **self._plan.spans.as_dict()}
+    def _report(self, data: Mapping[str, Any], trained: Mapping[str, Any], champion: str | None) -> Answer:
+        given = self._asked(data, trained, champion)
 
         def draw() -> Answer:
             rival = self._rival(champion)
             found = report(Scorer.load(self._folder / "model"), self._question(), rival)
-            return {"verdict": found["verdict"], **write(self._folder / "report.html", found)}
+            written = write(self._folder / "report.html", found)
+            return {"verdict": found["verdict"], **written, "written": _stamp(self._folder / "report.html")}
 
-        return self._steps("5-report", given, draw)
+        return self._steps("5-report", given, draw, self._report_is_there)
+
+    def _report_is_there(self, answer: Answer) -> bool:
+        file = self._folder / "report.html"
+        return file.exists() and answer.get("written") == {k: list(v) for k, v in _stamp(file).items()}
 
     def _register(self, trained: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Answer:
-        given = {"model": trained["model"], "champion": evaluation.get("champion"), "at": self._registry.uri}
+        given = {"model": trained["model"], "evaluation": evaluation, "at": self._registry.uri}
 
         def enter() -> Answer:
             folder = self._folder
+            (folder / "evaluation.json").write_bytes(orjson.dumps(evaluation))
             return register(
                 self._registry, folder / "model", folder / "evaluation.json", folder / "report.html", True
             )
@@ -245,11 +263,24 @@ class Retraining:
         if not self._plan.promote:
             return {"outcome": REGISTERED, "gates": []}
         found = self._registry.get(version["version"]["version"])
+        if found.rolled_back:
+            told = (
+                f"version {found.version} was rolled back; `vigia models promote {found.version}` overrules"
+            )
+            return {"outcome": REFUSED, "gates": [Finding("rollback", GATE_REFUSED, told).as_dict()]}
         try:
             answer = promote(self._registry, found, self._plan.gates, self._plan.features)
         except GateRefused as refused:
             return {"outcome": REFUSED, "gates": [finding.as_dict() for finding in refused.findings]}
         return {"outcome": PROMOTED if answer["changed"] else UNCHANGED, "gates": answer["gates"]}
+
+
+def _holds(folder: Path, model_id: str) -> bool:
+    """Whether the folder is that model, whole: it may be lost, or be what a killed run left."""
+    try:
+        return load(folder, catalog.NAMES, catalog.FEATURES_VERSION).manifest.model_id == model_id
+    except ModelRefused:
+        return False
 
 
 def _stamp(path: Path) -> dict[str, Any]:

@@ -21,6 +21,8 @@ def git_revision() -> str:
 def parameters(manifest: Manifest) -> dict[str, str]:
     """All that was chosen, as text; `model.json` itself has the long ones too."""
     told = manifest.model_dump(mode="json", include=set(Manifest.model_fields) - _LONG)
+    members = told["params"].get("members", ())
+    told["params"] = {**told["params"], "members": {str(i): member for i, member in enumerate(members)}}
     return {name: str(value)[:500] for name, value in _flat(told, "") if value != ""}
 
 

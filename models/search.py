@@ -59,7 +59,7 @@ def search(
         trial.set_user_attr("folds", values)
         return float(np.mean(values))
 
-    if not study.trials:
+    if not _done(study):  # a trial that was killed is no trial
         study.enqueue_trial({**kind.params, **member.params})
     while len(_done(study)) < bounds.trials and time.monotonic() - began < 60 * bounds.minutes:
         study.optimize(objective, n_trials=1)
@@ -83,7 +83,7 @@ def fold_precisions(
     """The average precision of each fold that has a fraud to find."""
     seen = out_of_time(recipe, rows, y, seed, weight)
     found = (
-        metrics.average_precision(seen.y[seen.fold == fold], seen.logits[seen.fold == fold])
+        metrics.average_precision(*(x[seen.fold == fold] for x in (seen.y, seen.logits, seen.weight)))
         for fold in np.unique(seen.fold)
     )
     return [value for value in found if value is not None]
@@ -115,7 +115,7 @@ def _open(path: Path, fingerprint: str, seed: int) -> optuna.Study:
         )
     except Exception as error:  # SQLAlchemy's and Optuna's own types, for a file that is something else
         raise BadInput(f"--study: {path} is no study of this command ({type(error).__name__})") from None
-    known = study.user_attrs.setdefault("of", fingerprint)
+    known = study.user_attrs.get("of", fingerprint)
     if known != fingerprint:
         raise BadInput(f"--study: {path} is of other rows or settings ({known}); name another file")
     study.set_user_attr("of", fingerprint)

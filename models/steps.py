@@ -24,12 +24,21 @@ class Steps:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._say = folder, say
 
-    def __call__(self, name: str, given: Mapping[str, Any], work: Callable[[], Mapping[str, Any]]) -> Answer:
-        """The step's answer; JSON-able. What `work` raises leaves nothing behind."""
+    def __call__(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        work: Callable[[], Mapping[str, Any]],
+        whole: Callable[[Answer], bool] = lambda _answer: True,
+    ) -> Answer:
+        """The step's answer; JSON-able. What `work` raises leaves nothing behind.
+
+        `whole` says of an earlier answer whether the files it speaks of are still there, and still its own.
+        """
         file = self.folder / f"{name}.json"
         print_of_given = _hash(given)
         known = _read(file)
-        found = known.get("given") == print_of_given
+        found = known.get("given") == print_of_given and whole(known["answer"])
         self._say(name, found)
         if found:
             answer: Answer = known["answer"]
@@ -52,4 +61,4 @@ def _read(file: Path) -> dict[str, Any]:
         known: dict[str, Any] = orjson.loads(file.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
-    return known
+    return known if isinstance(known, dict) and "answer" in known else {}

@@ -56,9 +56,9 @@ def train(
     require_both_classes(y, f"{task.span}, as known before {task.as_of}")
     recipe = task.recipe or default_recipe(int(y.sum()), len(y))
     seen = out_of_time(recipe, rows, y, task.seed, weight, advance)
-    calibration = fit_calibration(seen.logits, seen.y)
+    calibration = fit_calibration(seen.logits, seen.y, seen.weight)
     scores = calibration.probability(seen.logits)
-    chosen = choose_thresholds(task.costs, scores, seen.y, seen.amount, seen.days)
+    chosen = choose_thresholds(task.costs, scores, seen.y, seen.amount, seen.days, seen.weight)
     fitted = fit(recipe, rows.vectors, y, task.seed, weight)
     advance("fit on the whole span")
     ensemble = fitted.ensemble()
@@ -141,8 +141,10 @@ def _out_of_time_metrics(
 ) -> dict[str, Any]:
     return {
         "folds": seen.n_folds,
-        "log_loss_uncalibrated": metrics.log_loss(seen.y, Calibration().probability(seen.logits)),
-        **metrics.summary(seen.y, scores),
+        "log_loss_uncalibrated": metrics.log_loss(
+            seen.y, Calibration().probability(seen.logits), seen.weight
+        ),
+        **metrics.summary(seen.y, scores, seen.weight),
         "policy": policy_metrics(costs, seen, scores, thresholds),
     }
 
@@ -150,14 +152,15 @@ def _out_of_time_metrics(
 def policy_metrics(costs: Costs, seen: OutOfTime, scores: Floats, thresholds: Thresholds) -> dict[str, float]:
     """What the thresholds do to these rows, a day: counts, and BRL beside approving all of them."""
     outcomes = thresholds.outcome(scores, seen.amount)
-    table = outcome_costs(costs, seen.y, seen.amount)
+    w = seen.weight
+    table = outcome_costs(costs, seen.y, seen.amount) * w[:, None]
     cost = float(table[np.arange(len(outcomes)), outcomes].sum())
     caught = seen.y & (outcomes != APPROVE)
     return {
-        "reviews_a_day": float((outcomes == REVIEW).sum() / seen.days),
-        "denials_a_day": float((outcomes == DENY).sum() / seen.days),
-        "honest_stopped_a_day": float(((outcomes != APPROVE) & ~seen.y).sum() / seen.days),
-        "frauds_stopped_share": float(caught.sum() / max(1, seen.y.sum())),
+        "reviews_a_day": float(w[outcomes == REVIEW].sum() / seen.days),
+        "denials_a_day": float(w[outcomes == DENY].sum() / seen.days),
+        "honest_stopped_a_day": float(w[(outcomes != APPROVE) & ~seen.y].sum() / seen.days),
+        "frauds_stopped_share": float(w[caught].sum() / max(1.0, w[seen.y].sum())),
         "cost_a_day": cost / seen.days,
         "cost_a_day_approving_all": float(table[:, APPROVE].sum() / seen.days),
     }

@@ -49,7 +49,8 @@ def _fit(
     weights: Floats | None,
     seed: int,
 ) -> Fitted:
-    seen = np.flatnonzero(y | (np.random.default_rng(seed).random(len(y)) < member.honest_share))
+    drawn = y | (np.random.default_rng(seed).random(len(y)) < member.honest_share)
+    seen = np.flatnonzero(drawn if weights is None else drawn & (weights > 0))
     rows, part = vectors[seen], None if weights is None else weights[seen]
     params = {**kind.params, **member.params}
     if member.features is None or member.features >= vectors.shape[1]:

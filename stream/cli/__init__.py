@@ -66,6 +66,8 @@ def main() -> None:
             sys.exit(2)
         command = getattr(getattr(error, "ctx", None), "command_path", "vigia")
         _leave(f"{error.format_message()} (see `{command} --help`)", 2)
+    except OSError as error:  # a disk that is full, a folder that cannot be written
+        _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         _leave("interrupted", 130)
     sys.exit(code or 0)

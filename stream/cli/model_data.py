@@ -9,6 +9,7 @@ from rich.table import Table
 from features.errors import BadInput
 from models.extras import train_extra
 from stream.cli.common import console, emit_json, parse_day
+from stream.cli.model_options import days
 
 
 def register(models: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def maturity_command(
     if (first is None) != (last is None):
         raise BadInput("--from, --to: give both, or neither")
     known = parse_day(as_of, "--as-of")
-    span = Span(parse_day(first, "--from"), parse_day(last, "--to")) if first and last else None
+    span = Span(*days(first, last, "--from", "--to")) if first and last else None
     answer = maturity(features, reports, known, span)
     if as_json:
         emit_json(answer)

@@ -122,6 +122,9 @@ def search(
         from models.params import candidate_recipe
         from models.search import Bounds
         from models.search import search as run
+    for option, file in (("--out", out), ("--study", study)):
+        if file.is_dir() or not file.parent.is_dir():
+            raise BadInput(f"{option}: {file} cannot be written; name a file in a folder that exists")
     data = _labelled(features, reports, span, known)
     rows, y = data.rows, data.y
     with progress("trials") as bar:
@@ -160,8 +163,9 @@ def compare(
     with progress("contenders") as bar:
         task = bar.add_task("comparing", total=len(recipes))
         found = run(
-            rows, y, seed, latency_ms, recipes, lambda name: bar.update(task, advance=1, description=name)
-        )
+            rows, y, seed, latency_ms, recipes, lambda name: bar.update(task, advance=1, description=name),
+            data.weight,
+        )  # fmt: skip
     if as_json:
         return emit_json(found)
     console.print(_contenders(found))

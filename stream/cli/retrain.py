@@ -51,9 +51,9 @@ def retrain(
     as_of: Annotated[
         str | None, typer.Option(metavar="DAY", help="Labels: reports before this day (UTC). Default: today.")
     ] = None,
-    train_days: Annotated[int, typer.Option(min=2, help="Days to train on.")] = 60,
+    train_days: Annotated[int, typer.Option(min=2, max=3650, help="Days to train on.")] = 60,
     test_days: Annotated[
-        int, typer.Option(min=1, help="Days to judge by, the newest whose labels are in.")
+        int, typer.Option(min=1, max=3650, help="Days to judge by, the newest whose labels are in.")
     ] = 7,
     trials: Annotated[int, typer.Option(min=0, help="Trials of the search; 0: the built-in recipe.")] = 0,
     minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the search.")] = 15.0,
@@ -82,6 +82,8 @@ def retrain(
     if (features is None) != (reports is None):
         raise BadInput("--features and --reports go together; without both, the archive is used")
     day = parse_day(as_of, "--as-of") if as_of else datetime.now(UTC).date()
+    if day > datetime.now(UTC).date():
+        raise BadInput(f"--as-of: {day} is not here yet; no report from before it can be known")
     stated = read_costs(costs)
     with train_extra():
         from models.gates import load_gates
@@ -126,7 +128,7 @@ def _archive(folder: Path) -> dict[str, Any]:
             summary = archive(
                 log, opened, settings.group_id, lambda done, of: bar.update(task, completed=done, total=of)
             )
-    return {"archived": dict(summary.archived), "skipped": dict(summary.skipped)}
+    return {"archived": dict(summary.archived), "skipped": dict(summary.skipped), "lost": dict(summary.lost)}
 
 
 def _tell(answer: Mapping[str, Any]) -> None:

@@ -103,8 +103,8 @@ def test_the_way_of_two_champions(
     done = promote(registry, first, BOUNDS, features)
     assert (done["changed"], done["previous"]) == (True, None)
     assert {f["gate"]: f["result"] for f in done["gates"]} == {
-        "integrity": "passed", "champion": "skipped", "groups": "passed", "calibration": "passed",
-        "parity": "passed", "latency": "passed",
+        "integrity": "passed", "evaluation": "passed", "champion": "skipped", "groups": "passed",
+        "calibration": "passed", "parity": "passed", "latency": "passed",
     }  # fmt: skip
     second = registered(registry, folders[1], tmp_path, first)
     registry.set_alias("challenger", second)
@@ -136,7 +136,7 @@ def test_one_without_an_evaluation_is_refused_by_all_that_read_it(
     registry: Registry, folders: list[Path], features: Path
 ) -> None:
     version, _ = registry.register(folders[0])
-    assert set(refusal(registry, version, features)) == {"groups", "calibration"}
+    assert set(refusal(registry, version, features)) == {"evaluation", "groups", "calibration"}
 
 
 def rewritten(folder: Path, **changes: Any) -> Path:
@@ -266,7 +266,11 @@ def test_the_commands_answer_in_json(
     assert refused.exception.exit_code == 1
     told = json.loads(refused.stdout)
     assert not told["changed"]
-    assert [g["gate"] for g in told["gates"] if g["result"] == "refused"] == ["groups", "calibration"]
+    assert [g["gate"] for g in told["gates"] if g["result"] == "refused"] == [
+        "evaluation",
+        "groups",
+        "calibration",
+    ]
 
     registered(registry, folders[0], tmp_path)
     assert answer("promote", 1, *options)["champion"]["aliases"] == ["champion"]

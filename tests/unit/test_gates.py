@@ -19,6 +19,10 @@ CHAMPION = "pix-fraud@aaaaaaaaaaaa"
 EVALUATION: dict[str, Any] = {
     "model": "pix-fraud@bbbbbbbbbbbb",
     "champion": CHAMPION,
+    "from": "2030-01-01",
+    "to": "2030-01-07",
+    "frauds": 400,
+    "bootstrap": {"replicates": 1_000},
     "against_champion": {
         "average_precision": {"champion": 0.68, "difference": 0.02, "low": 0.004, "high": 0.035}
     },

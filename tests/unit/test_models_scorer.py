@@ -117,7 +117,7 @@ def test_other_features_are_refused_with_both_hashes(folder: Path) -> None:
         ("trees.npz", None, "trees.npz cannot be read"),
         ("model.json", b"{", "model.json is damaged at the file"),
         ("model.json", b"{}", "model.json is damaged at product"),
-        ("model.json", b'{"format": 1}', "has format 1, this version reads 2; train again"),
+        ("model.json", b'{"format": 1}', "has format 1, this version reads 3; train again"),
         ("model.onnx", b"something else", "model.onnx has hash .* model.json says"),
         ("trees.npz", b"something else", "trees.npz has hash .* model.json says"),
     ],
