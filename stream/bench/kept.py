@@ -21,6 +21,7 @@ from features.redis_state import RedisState
 from features.replay import answers, build, merged
 from models.dataset import read_rows, start_of
 from models.labels import label, read_verdicts
+from models.params import Recipe
 from models.registry import FORMAT, save
 from models.train import Task, train
 from stream.bench import sorted_sets
@@ -38,6 +39,8 @@ class Kept:
     source: Source
     folder: Path
     say: Say
+    recipe: Recipe | None = None
+    """Of the model; None: as `vigia models train`."""
 
     @property
     def model(self) -> Path:
@@ -106,7 +109,7 @@ class Kept:
         rows = read_rows(features, span, NAMES, FEATURES_VERSION)
         self.say(f"training on {len(rows):,} payments")
         y = label(rows, read_verdicts(reports), start_of(as_of))
-        task = Task("pix-fraud", span, as_of, NAMES, FEATURES_VERSION, seed=_SEED)
+        task = Task("pix-fraud", span, as_of, NAMES, FEATURES_VERSION, seed=_SEED, recipe=self.recipe)
         save(self.model, train(task, rows, y, self.say))
 
     def _told(self, done: int, of: int) -> None:

@@ -16,6 +16,7 @@ from deploy.local import start_kafka
 from deploy.local.java import KAFKA_VERSION
 from features.catalog import FEATURES_VERSION
 from features.redis_plan import LAYOUT_VERSION
+from models.params import Member, Recipe
 from models.scorer import Scorer
 from stream.bench import latency
 from stream.bench.crowd import Crowd
@@ -31,6 +32,7 @@ from stream.demo.ground import remove
 from stream.demo.steps import Step, Steps
 from stream.topics import DEFAULT_PARTITIONS
 
+_QUICK_RECIPE = Recipe((Member("lightgbm", {"trees": 60}),))
 THROUGHPUT, LATENCY, SWEEP = ("throughput", "latency", "sweep")
 RATES = (100.0, 1_000.0, 3_626.0)
 """Events a second; the last is the mean of Pix's record day."""
@@ -139,7 +141,8 @@ def _prepared(config: Config, ground: Ground, steps: Steps) -> Bench:
         source = main_source(bench_folder(), config.quick)
         if config.model:
             source = replace(source, train=None)
-        kept = Kept(source, bench_folder() / source.name, step.now)
+        recipe = _QUICK_RECIPE if config.quick else None
+        kept = Kept(source, bench_folder() / source.name, step.now, recipe)
         kept.state()
         step.result = f"{source.name}, kept in {kept.folder}"
     return Bench(config, ground, kept, config.model or kept.model, steps)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from models.params import Recipe
 from stream.simulate import SimulationConfig
 
 # A local midnight long past: event time may lie behind the clock, never ahead of it (DESIGN 4).
@@ -36,6 +37,8 @@ class DemoConfig:
     bad_share: float = 0.005
     repeat_share: float = 0.005
     partitions: int = 4
+    recipe: Recipe | None = None
+    """Of the model; None: as `vigia models train`."""
 
     @property
     def live_count(self) -> int:

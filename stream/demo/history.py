@@ -87,7 +87,7 @@ class History:
         y = label(rows, read_verdicts(self._reports), start_of(self.split.as_of))
         task = Task(
             "pix-fraud", days, self.split.as_of, catalog.NAMES, catalog.FEATURES_VERSION,
-            seed=self._config.seed,
+            seed=self._config.seed, recipe=self._config.recipe,
         )  # fmt: skip
         model = train(task, rows, y, step.now)
         save(self._model, model)

@@ -9,6 +9,28 @@ from deploy.local.process import wait_until
 
 from ..world import World, private_world
 
+_LONGEST_FIRST = (
+    "test_worker",
+    "test_online_offline",
+    "test_repair",
+    "test_registry",
+    "test_door",
+    "test_bench",
+)
+"""So that two processes end at about the same time; files not named come after."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of whole processes last of all, the longest of them first."""
+
+    def place(item: pytest.Item) -> int:
+        if item.path.parent.name != "e2e":
+            return -1
+        name = item.path.stem
+        return _LONGEST_FIRST.index(name) if name in _LONGEST_FIRST else len(_LONGEST_FIRST)
+
+    items.sort(key=place)
+
 
 @pytest.fixture
 def world(tmp_path: Path, model_folder: Path) -> Iterator[World]:

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from deploy.local.ports import is_free
+from models.params import Member, Recipe
 from stream.demo import DemoConfig, Kept, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis]
@@ -29,6 +30,7 @@ SMALL = DemoConfig(
     least_gain=0.0,  # so few payments say nothing about the model
     bad_share=0.03,
     repeat_share=0.03,
+    recipe=Recipe((Member("lightgbm", {"trees": 60}),)),
 )
 KEYS = [
     "events",
