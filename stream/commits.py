@@ -21,6 +21,10 @@ from stream.settings import Settings
 
 log = logging.getLogger("vigia.commits")
 
+_FETCH_BYTES, _FETCH_WAIT_MS = 8192, 5
+"""Some twenty payments, or what came in 5 ms. Else each that a producer sends alone is fetched alone, which
+costs the broker and both threads here more than the payment itself."""
+
 
 class Commits:
     """What the app commits, and how."""
@@ -53,11 +57,17 @@ class Commits:
 
 
 class _FencedThread(AIOKafkaConsumerThread):
-    """Faust's own, with another `_commit`."""
+    """Faust's own, with another `_commit`, and answers that the broker holds back until they are worth it."""
 
     def __init__(self, consumer: Consumer, *, commits: Commits, **kwargs: Any) -> None:
         self._commits = commits
         super().__init__(consumer, **kwargs)
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        """Faust has no setting for either: one byte is worth an answer to it."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = _FETCH_BYTES, _FETCH_WAIT_MS
+        return consumer
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """False: not committed, and read again by whoever is assigned it next."""

@@ -30,7 +30,7 @@ _IN_FLIGHT = 4
 """Turns at a time: one is delivered, one decided, one with the state, one waits for it. One more may wait for
 room, decoded."""
 
-_FEW, _PACE_SECONDS = 128, 0.006
+_FEW, _PACE_SECONDS = 128, 0.003
 """A batch of few records is not followed at once: whatever its size, it costs the worker 2 to 4 ms, and Redis
 and the broker some requests. One that comes alone, or into a backlog, does not wait."""
 

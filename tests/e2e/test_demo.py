@@ -15,7 +15,12 @@ from deploy.local.ports import is_free
 from models.params import Member, Recipe
 from stream.demo import DemoConfig, Kept, run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.kafka,
+    pytest.mark.redis,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # MLflow's own, of SQLAlchemy
+]
 
 SMALL = DemoConfig(
     seed=3,

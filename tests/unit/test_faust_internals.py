@@ -33,6 +33,10 @@ INTERNALS: dict[str, tuple[Any, str]] = {
     "track_message: what the stream's iterator does": (Consumer.track_message, "217d7f1399a4"),
     "on_partitions_revoked: bookkeeping, then our handler": (Consumer.on_partitions_revoked, "d04b7ae72c6f"),
     "_to_message: overridden": (aiokafka.Consumer._to_message, "7c24f6511b2f"),
+    "_create_worker_consumer: its client's fetch settings are changed": (
+        aiokafka.AIOKafkaConsumerThread._create_worker_consumer,
+        "c2701bfc3e6f",
+    ),
     "_commit: overridden": (aiokafka.AIOKafkaConsumerThread._commit, "932852ce7a23"),
     "_fetch_records: none while the flow is stopped": (
         aiokafka.AIOKafkaConsumerThread._fetch_records,
