@@ -36,7 +36,7 @@ demo: setup ## see all of it work, a minute or two after the downloads
 	@$(BIN)/vigia demo
 
 test: setup ## run every test, on a real Kafka and Redis
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup ## what CI runs: format, lint, types, import rules, tests
 	$(BIN)/ruff format --check .
