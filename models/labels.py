@@ -71,7 +71,7 @@ def label(rows: Rows, verdicts: Verdicts, as_of: datetime | None = None) -> NDAr
 
 
 def judged(rows: Rows, verdicts: Verdicts, as_of: datetime | None = None) -> NDArray[np.bool_]:
-    """(n,) False where the payment was denied, or not decided, and no report settled before `as_of` what it was.
+    """(n,) False where a payment was denied, or not decided, and no report settled it before `as_of`.
 
     Such a row has no label: nothing was lost, so nobody complains, and that says nothing. Everything else
     has one: what went through unreported is honest as far as is known.
