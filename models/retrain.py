@@ -20,7 +20,7 @@ from features import catalog
 from features.errors import BadInput
 from models.costs import Costs
 from models.dataset import Span, start_of
-from models.evaluate import Question, evaluate
+from models.evaluate import MATURE_AFTER, Question, evaluate
 from models.gates import REFUSED as GATE_REFUSED
 from models.gates import Finding, GateRefused, Gates
 from models.labelled import Labelled, labelled
@@ -38,9 +38,6 @@ from models.train import Task, fingerprint, train
 if TYPE_CHECKING:
     from models.mlflow_registry import Registry
 
-DELAY = timedelta(days=8)
-"""A week for the report, and the day on which it is known in full."""
-
 PROMOTED, UNCHANGED, REFUSED, REGISTERED = "promoted", "unchanged", "refused", "registered"
 
 
@@ -55,9 +52,9 @@ class Spans:
     @classmethod
     def before(cls, as_of: date, train_days: int, test_days: int) -> "Spans":
         """The newest that are mature at the start of `as_of`."""
-        test_to = as_of - DELAY
+        test_to = as_of - MATURE_AFTER
         test_from = test_to - timedelta(days=test_days - 1)
-        train_to = test_from - DELAY
+        train_to = test_from - MATURE_AFTER
         return cls(Span(train_to - timedelta(days=train_days - 1), train_to), Span(test_from, test_to), as_of)
 
     def as_dict(self) -> dict[str, str]:

@@ -19,7 +19,8 @@ from models.trees import LEAF, Ensemble, ExportRefused, Tree
 
 def raw_logits(model: CatBoostClassifier, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """CatBoost's raw logits (n,) of vectors (n, k)."""
-    return np.asarray(model.predict(vectors, prediction_type="RawFormulaVal"), dtype=np.float64)
+    raw = model.predict(vectors, prediction_type="RawFormulaVal", thread_count=1)
+    return np.asarray(raw, dtype=np.float64)
 
 
 def read(model: CatBoostClassifier) -> Ensemble:

@@ -9,7 +9,7 @@ from catboost import CatBoostClassifier, Pool
 
 from models.candidates.base import Candidate, Floats, Labels, Params, TreeModel, Trial, Vectors
 from models.params import CATBOOST
-from models.trees_catboost import read
+from models.trees_catboost import raw_logits, read
 
 FIXED: dict[str, Any] = {
     "loss_function": "Logloss",
@@ -25,12 +25,6 @@ def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed
     model = CatBoostClassifier(iterations=settings.pop("trees"), **settings)
     model.fit(Pool(vectors, y.astype(np.int8), weight=weight))
     return TreeModel(vectors.shape[1], partial(raw_logits, model), partial(read, model))
-
-
-def raw_logits(model: CatBoostClassifier, vectors: Vectors) -> Floats:
-    """CatBoost's raw logits (n,) of vectors (n, k)."""
-    raw = model.predict(vectors, prediction_type="RawFormulaVal", thread_count=1)
-    return np.asarray(raw, dtype=np.float64)
 
 
 def space(trial: Trial) -> dict[str, Any]:

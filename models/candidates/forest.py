@@ -3,14 +3,12 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 import sklearn
 from sklearn.ensemble import RandomForestClassifier
 
 from models.candidates.base import Candidate, Floats, Labels, Params, TreeModel, Trial, Vectors
 from models.params import FOREST
-from models.trees import logit_of
-from models.trees_forest import read
+from models.trees_forest import raw_logits, read
 
 
 def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed: int) -> TreeModel:
@@ -19,11 +17,6 @@ def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed
     model = RandomForestClassifier(n_estimators=settings.pop("trees"), random_state=seed, **settings)
     model.fit(vectors, y, sample_weight=weight)
     return TreeModel(vectors.shape[1], partial(raw_logits, model), partial(read, model))
-
-
-def raw_logits(model: RandomForestClassifier, vectors: Vectors) -> Floats:
-    """Logits (n,) of the mean probability for vectors (n, k)."""
-    return logit_of(np.asarray(model.predict_proba(vectors)[:, 1], dtype=np.float64))
 
 
 def space(trial: Trial) -> dict[str, Any]:

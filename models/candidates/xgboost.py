@@ -8,7 +8,7 @@ import xgboost as xgb
 
 from models.candidates.base import Candidate, Floats, Labels, Params, TreeModel, Trial, Vectors
 from models.params import XGBOOST
-from models.trees_xgboost import read
+from models.trees_xgboost import raw_logits, read
 
 FIXED: dict[str, Any] = {"objective": "binary:logistic", "tree_method": "hist", "verbosity": 0}
 
@@ -20,11 +20,6 @@ def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed
     data = xgb.QuantileDMatrix(vectors, y.astype(np.float32), weight=weight, max_bin=settings["max_bin"])
     booster = xgb.train(settings, data, num_boost_round=trees)
     return TreeModel(vectors.shape[1], partial(raw_logits, booster), partial(read, booster))
-
-
-def raw_logits(booster: xgb.Booster, vectors: Vectors) -> Floats:
-    """XGBoost's raw logits (n,) of vectors (n, k)."""
-    return np.asarray(booster.inplace_predict(vectors, predict_type="margin"), dtype=np.float64)
 
 
 def space(trial: Trial) -> dict[str, Any]:

@@ -26,6 +26,11 @@ def archive(
     command goes on with nothing lost and nothing twice. Give FOLDER as --features and as --reports to the
     commands of `vigia models`.
     """
+    _tell(out, bring_up_to_date(out, rows), as_json)
+
+
+def bring_up_to_date(out: Path, rows: int | None = None) -> "Summary":
+    """Archive what the topics hold now, with its progress on standard error. `rows`: of a part at most."""
     with train_extra():
         from stream.archive.folder import open_folder
         from stream.archive.run import ROWS
@@ -35,14 +40,13 @@ def archive(
     with closing(KafkaLog(settings)) as log, progress("records") as bar:
         task = bar.add_task("archived", total=None)
         with open_folder(out, settings.topic_prefix, settings.group_id) as folder:
-            summary = run(
+            return run(
                 log,
                 folder,
                 settings.group_id,
                 lambda done, of: bar.update(task, completed=done, total=of),
                 rows or ROWS,
             )
-    _tell(out, summary, as_json)
 
 
 def _tell(out: Path, summary: "Summary", as_json: bool) -> None:

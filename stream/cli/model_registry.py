@@ -16,12 +16,12 @@ from models.extras import train_extra
 from models.model_cache import Address, Look, ModelCache
 from stream.cli import models
 from stream.cli.common import console, emit_json
+from stream.cli.model_options import Json
 from stream.settings import load_settings
 
 if TYPE_CHECKING:
     from models.mlflow_registry import Registry
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Product = Annotated[str, typer.Option("--product", help="Whose versions.")]
 File = typer.Option(metavar="FILE")
 

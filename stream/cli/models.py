@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from models.labelled import Labelled
 
 PRODUCTS = ("pix-fraud",)
-REPORT_DELAY = timedelta(days=8)  # a week for the report, and the day on which it is known in full
 LATENCY_MS = 10.0
 """What scoring a batch of 256 may take at the 99th percentile: a quarter of the 40 ms promised."""
 
@@ -187,11 +186,12 @@ def _training_span(product: str, first: str, last: str, as_of: str | None) -> tu
     if product not in PRODUCTS:
         raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
     start, end = days(first, last, "--train-from", "--train-to")
-    known = parse_day(as_of, "--as-of") if as_of else end + REPORT_DELAY
-    if known <= end:
-        raise BadInput(f"--as-of: {known} is not after --train-to {end}; labels come after the payments")
     with train_extra():
         from models.dataset import Span
+        from models.evaluate import MATURE_AFTER
+    known = parse_day(as_of, "--as-of") if as_of else end + MATURE_AFTER
+    if known <= end:
+        raise BadInput(f"--as-of: {known} is not after --train-to {end}; labels come after the payments")
     return Span(start, end), known
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +11,10 @@ import typer
 from features.errors import BadInput
 from models.costs import read_costs
 from models.extras import train_extra
-from stream.cli.common import console, emit_json, parse_day, progress
+from stream.cli.archive import bring_up_to_date
+from stream.cli.common import console, emit_json, parse_day
 from stream.cli.model_options import Json
 from stream.cli.models import PRODUCTS
-from stream.kafka_log import KafkaLog
-from stream.settings import load_settings
 
 _REFUSED = 1
 _NAMES = {
@@ -99,7 +97,9 @@ def retrain(
     archived: dict[str, Any] = {}
     if features is None or reports is None:
         say("0-archive", False)
-        archived = _archive(archive)
+        found = bring_up_to_date(archive)
+        counts = {"archived": found.archived, "skipped": found.skipped, "lost": found.lost}
+        archived = {name: dict(count) for name, count in counts.items()}
         features, reports = archive, archive
     plan = Plan(
         product, features, reports, Spans.before(day, train_days, test_days), stated, load_gates(gates),
@@ -113,22 +113,6 @@ def retrain(
         _tell(answer)
     if answer["outcome"] == REFUSED:
         raise typer.Exit(_REFUSED)
-
-
-def _archive(folder: Path) -> dict[str, Any]:
-    """Bring the archive up to date with the topics."""
-    with train_extra():
-        from stream.archive.folder import open_folder
-        from stream.archive.run import archive
-
-    settings = load_settings()
-    with closing(KafkaLog(settings)) as log, progress("records") as bar:
-        task = bar.add_task("archived", total=None)
-        with open_folder(folder, settings.topic_prefix, settings.group_id) as opened:
-            summary = archive(
-                log, opened, settings.group_id, lambda done, of: bar.update(task, completed=done, total=of)
-            )
-    return {"archived": dict(summary.archived), "skipped": dict(summary.skipped), "lost": dict(summary.lost)}
 
 
 def _tell(answer: Mapping[str, Any]) -> None:
