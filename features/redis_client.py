@@ -14,6 +14,10 @@ from features.state import StateAway, StateError
 _SCAN = 2000
 """Keys that one SCAN looks at."""
 
+_ANSWER_SECONDS = 10.0
+"""For the whole of a call, and ours: with the client's `socket_timeout` each write is a task of its own, and a
+call is on its way only after four rounds of the event loop, in which others take the processor."""
+
 NoScript = errors.NoScriptError
 """The server does not have the script: a new Redis, or a replica that took over. `answer` lets it through."""
 
@@ -30,9 +34,10 @@ async def dial(url: str) -> Any:
     """A client of the first node that answers, or of the cluster that it belongs to. Raises StateAway."""
     urls, why = _addresses(url), ""
     for address in urls:
-        client = aioredis.from_url(address, socket_timeout=10, socket_connect_timeout=3)
+        client = aioredis.from_url(address, socket_timeout=None, socket_connect_timeout=3)
         try:
-            info = await client.info("cluster")
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                info = await client.info("cluster")
         except errors.AuthenticationError as error:
             await client.aclose()
             raise StateError(f"Redis refuses the name or password in VIGIA_REDIS_URL: {error}") from error
@@ -62,7 +67,9 @@ def _cluster(urls: list[str], options: dict[str, Any]) -> Any:
     known = [ClusterNode(node["host"], node.get("port", 6379)) for node in nodes]
     kept = {name: options[name] for name in ("username", "password") if options.get(name)}
     secure = urls[0].startswith("rediss")
-    return RedisCluster(startup_nodes=known, ssl=secure, socket_timeout=10, socket_connect_timeout=3, **kept)
+    return RedisCluster(
+        startup_nodes=known, ssl=secure, socket_timeout=None, socket_connect_timeout=3, **kept
+    )
 
 
 def is_cluster(client: Any) -> bool:
@@ -72,7 +79,8 @@ def is_cluster(client: Any) -> bool:
 async def answer(awaitable: Any) -> Any:
     """The one place where Redis's errors become ours: away (call again) or wrong (say what to do)."""
     try:
-        return await awaitable
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await awaitable
     except errors.NoScriptError:
         raise
     except _AWAY as error:
@@ -96,8 +104,6 @@ async def infos(client: Any, section: str) -> dict[str, dict[str, Any]]:
 
 async def scan(client: Any, match: str) -> AsyncIterator[bytes]:
     """Every key that matches; those that come or go meanwhile may be missed. Raises StateAway."""
-    try:
-        async for key in client.scan_iter(match=match, count=_SCAN):
-            yield key
-    except _AWAY as error:
-        raise StateAway(f"Redis does not answer ({error})") from error
+    found = client.scan_iter(match=match, count=_SCAN)
+    while (key := await answer(anext(found, None))) is not None:
+        yield key

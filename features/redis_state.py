@@ -376,13 +376,13 @@ class _Work:
 
     async def _round(self, kind: str, calls: list[Call]) -> None:
         """Make the calls side by side; every one has ended when this returns or raises."""
-        replies = await asyncio.gather(
-            *(
-                self._state.call(call, kind, self._spans, self._chosen(call), self._versions)
-                for call in calls
-            ),
-            return_exceptions=True,
-        )
+        making = [
+            self._state.call(call, kind, self._spans, self._chosen(call), self._versions) for call in calls
+        ]
+        if len(making) == 1:  # written before anything else gets the processor: a task would be later
+            replies: list[Reply | BaseException] = [await making[0]]
+        else:
+            replies = await asyncio.gather(*making, return_exceptions=True)
         failures = [reply for reply in replies if isinstance(reply, BaseException)]
         if failures:
             # Away before behind: to heal, all must answer.

@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+_TICK = 0.001
+"""Of the generator, which looks at its schedule so often: to wake for each event costs more than to send it.
+What is sent late by it counts as late."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -40,7 +44,7 @@ class Schedule:
             due = self.due(number)
             while (left := due - clock()) > 0:
                 idle()
-                sleep(left)
+                sleep(max(left, _TICK))
             yield number
 
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 import pytest
 import redis
 
+from deploy.local.process import wait_until
 from features.errors import VigiaError
 from features.redis_state import RedisState
 from features.state import Entry, LogId, Span, StateAway
@@ -155,3 +156,22 @@ def test_only_a_state_of_the_group_is_verified(redis_flushed: str, shards: int) 
     with redis.Redis.from_url(redis_flushed) as client:
         client.set(next(client.scan_iter(match="*:group")), "live")
     check("'live'.*'g'")
+
+
+def test_a_call_is_on_its_way_before_others_get_the_processor(redis_flushed: str) -> None:
+    """A worker that then decides another batch, for 20 ms, would hold it up as long."""
+
+    async def ask(state: RedisState) -> None:
+        await state.apply([Span(LOG, 0, 0, 0)], [])  # connected, and the script is known
+        with redis.Redis.from_url(redis_flushed) as client:
+            made = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+            call = asyncio.create_task(state.apply([Span(LOG, 0, 0, 1)], []))
+            await asyncio.sleep(0)  # it begins; from here on nothing else runs in this loop
+
+            def arrived() -> bool:
+                return bool(client.info("commandstats")["cmdstat_evalsha"]["calls"] > made)
+
+            assert wait_until(arrived, 5)
+        await call
+
+    run(redis_flushed, 1, ask)
