@@ -15,8 +15,8 @@ _SCAN = 2000
 """Keys that one SCAN looks at."""
 
 _ANSWER_SECONDS = 10.0
-"""For the whole of a call, and ours: with the client's `socket_timeout` each write is a task of its own, and a
-call is on its way only after four rounds of the event loop, in which others take the processor."""
+"""For the whole of a call, and ours: with the client's `socket_timeout` each write is a task of its own, and
+a call is on its way only after four rounds of the event loop, in which others take the processor."""
 
 NoScript = errors.NoScriptError
 """The server does not have the script: a new Redis, or a replica that took over. `answer` lets it through."""
