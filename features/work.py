@@ -5,19 +5,19 @@ which says how far both go and what they belong to. A checkpoint counts once tha
 comes last; what lies in the folder beyond it is of no account.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from features.catalog import FEATURES_VERSION
-from features.errors import BadInput, VigiaError
+from features.errors import BadInput
+from features.lock import only_one
 from features.redis_plan import LAYOUT_VERSION, SCRIPT
 from features.vector_file import check_out, sync
 
@@ -130,24 +130,19 @@ def open_work(out: Path, belongs: dict[str, str], clock: Callable[[], float] = t
     """
     check_out(out)
     folder = out.with_name(out.name + ".work")
-    try:
-        folder.mkdir(exist_ok=True)
-        handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError as error:
-        raise BadInput(f"--out: the work folder {folder} can't be made: {error.strerror}") from None
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise VigiaError(f"{out} is being built by another process: wait for it, or end it") from None
+            folder.mkdir(exist_ok=True)
+            taken = f"{out} is being built by another process: wait for it, or end it"
+            stack.enter_context(only_one(folder / _LOCK, taken))
+        except OSError as error:
+            raise BadInput(f"--out: the work folder {folder} can't be made: {error.strerror}") from None
         work = Work(folder.resolve(), belongs, clock)
         try:
             yield work
         finally:
             if work.done or work.checkpoint is None:
                 shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(handle)
 
 
 def _linked(source: Path, target: Path) -> None:

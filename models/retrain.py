@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from features import catalog
@@ -97,13 +98,24 @@ class Retraining:
         """`outcome` (promoted, unchanged, refused or registered), `model`, `spans`, and each step's answer.
 
         Raises BadInput for data that can't be trained on, RegistryAway; then the finished steps are kept.
+        Raises VigiaError while another process is at the same run.
         """
+        with self._steps.alone():
+            return self._run()
+
+    def _run(self) -> Answer:
         data = self._data()
         recipe = self._search(data)
         trained = self._train(data, recipe)
         champion = self._champion()
-        answer = {"model": trained["model"], "champion": champion, "spans": self._plan.spans.as_dict(),
-                  "data": data, "folder": f"{self._folder}"}  # fmt: skip
+        answer = {
+            "model": trained["model"],
+            "champion": champion,
+            "spans": self._plan.spans.as_dict(),
+            "data": data,
+            "warnings": self._warnings(data, trained),
+            "folder": f"{self._folder}",
+        }
         if champion == trained["model"]:
             return {"outcome": UNCHANGED, **answer}
         evaluation = self._evaluate(data, trained, champion)
@@ -120,6 +132,12 @@ class Retraining:
             },
             "gates": gate["gates"],
         }
+
+    def _warnings(self, data: Mapping[str, Any], trained: Mapping[str, Any]) -> list[str]:
+        span = self._plan.spans.train
+        asked = (span.last - span.first).days + 1
+        told = f"only {data['days']} of the {asked} training days ({span}) hold labelled payments"
+        return [*trained["warnings"], *([told] if data["days"] < asked else [])]
 
     def _labelled(self) -> Labelled:
         """Read once, and only by the steps that are not done yet."""
@@ -140,6 +158,7 @@ class Retraining:
                 "n": len(found),
                 "frauds": int(found.y.sum()),
                 "unlabelled": found.unlabelled,
+                "days": len(np.unique(found.rows.day)),
                 "data_sha256": fingerprint(found.rows, found.y),
                 "test_sha256": self._test_fingerprint(),
             }

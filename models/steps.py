@@ -2,11 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from features.lock import only_one
 
 Answer = dict[str, Any]
 Say = Callable[[str, bool], None]
@@ -23,6 +26,12 @@ class Steps:
     def __init__(self, folder: Path, say: Say = lambda _name, _known: None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._say = folder, say
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Raises VigiaError if another run works in the folder: both would write the same files."""
+        with only_one(self.folder / ".lock", f"another run works in {self.folder}: wait for it, or end it"):
+            yield
 
     def __call__(
         self,

@@ -4,10 +4,8 @@ So offsets and files count together or not at all, whenever the process is kille
 does the same with offsets in file names and a write-ahead log; here one small file is the log.)
 """
 
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.errors import BadInput, VigiaError
+from features.errors import BadInput
+from features.lock import only_one
 from features.vector_file import sync
 from models.archive_files import KINDS, MARK, Contents, Stretch, read_contents, stretch_of
 
@@ -99,21 +98,18 @@ def open_folder(root: Path, prefix: str, group: str) -> Iterator[Folder]:
 
     Raises BadInput if it can't be made or is of other topics, VigiaError if another process writes it.
     """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(root / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError as error:
-        raise BadInput(f"--out: {root} should be a folder that can be written ({error.strerror})") from None
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise VigiaError(f"another process archives to {root}: wait for it, or end it") from None
+            root.mkdir(parents=True, exist_ok=True)
+            taken = f"another process archives to {root}: wait for it, or end it"
+            stack.enter_context(only_one(root / ".lock", taken))
+        except OSError as error:
+            raise BadInput(
+                f"--out: {root} should be a folder that can be written ({error.strerror})"
+            ) from None
         folder = Folder(root, _contents(root, prefix, group))
         folder.clear()
         yield folder
-    finally:
-        os.close(handle)
 
 
 def _contents(root: Path, prefix: str, group: str) -> Contents:

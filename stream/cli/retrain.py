@@ -123,6 +123,8 @@ def _tell(answer: Mapping[str, Any]) -> None:
         f"judged on {spans['test_from']} to {spans['test_to']}",
         soft_wrap=True, highlight=False,
     )  # fmt: skip
+    for warning in answer["warnings"]:
+        console.print(f"  warning: {warning}", soft_wrap=True, highlight=False)
     for finding in answer.get("gates", ()):
         console.print(
             f"  {finding['result']:8} {finding['gate']}: {finding['told']}", soft_wrap=True, highlight=False

@@ -14,7 +14,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from features import catalog
-from features.errors import BadInput
+from features.errors import BadInput, VigiaError
+from features.lock import only_one
 from models import retrain as retraining
 from models import train
 from models.mlflow_registry import CHAMPION, Registry
@@ -181,4 +182,22 @@ def test_days_without_payments_are_bad_input(files: Path, tmp_path: Path, regist
     result = run(files, tmp_path, "--as-of", "2025-01-01")
     assert isinstance(result.exception, BadInput)
     assert "no transactions" in str(result.exception)
+    assert registry.versions() == []
+
+
+@pytest.mark.usefixtures("registry")
+def test_days_that_the_data_do_not_reach_are_told(files: Path, tmp_path: Path) -> None:
+    told = answer(run(files, tmp_path, "--train-days", 20, "--no-promote"))
+    assert told["outcome"] == "registered"
+    warning = "only 15 of the 20 training days (2026-02-24 to 2026-03-15) hold labelled payments"
+    assert warning in told["warnings"]
+
+
+def test_one_process_at_a_run(files: Path, tmp_path: Path, registry: Registry) -> None:
+    folder = tmp_path / "runs" / f"pix-fraud-{AS_OF}"
+    folder.mkdir(parents=True)
+    with only_one(folder / ".lock", "taken"):
+        result = run(files, tmp_path)
+    assert isinstance(result.exception, VigiaError)
+    assert "another run works in" in str(result.exception)
     assert registry.versions() == []
