@@ -90,6 +90,8 @@ class EntityHistory:
     reports: dict[str, Report] = field(default_factory=dict)
     newest: int = 0
     newest_report: int = 0
+    _in_tiles: dict[tuple[int, int, int], list[Payment]] = field(default_factory=dict)
+    """What `tiles` found since the last payment: count, sum, squares and maximum ask for the same ones."""
 
     def never_seen(self, time: int) -> bool:
         return not self.payments or time - self.newest > RETENTION
@@ -111,11 +113,12 @@ class EntityHistory:
 
     def tiles(self, level: Level, low: int, high: int) -> list[Payment]:
         """Payments in the tiles of (low, high] that are still kept."""
-        return [
-            p
-            for p in self.payments
-            if low < level.tile(p.time) <= high and level.keeps(level.tile(p.time), self.newest)
-        ]
+        asked = level.number, low, high
+        if asked not in self._in_tiles:
+            first = max(low + 1, level.first_kept(self.newest)) * level.grain
+            end = (high + 1) * level.grain
+            self._in_tiles[asked] = [p for p in self.payments if first <= p.time < end]
+        return self._in_tiles[asked]
 
     def windowed(self, ask: Ask) -> float:
         window = WINDOWS[ask.slot.window]
@@ -179,6 +182,7 @@ class EntityHistory:
         if not self.payments or time >= self.newest - RETENTION:
             self.payments.append(Payment(time, amount, counterparty))
             self.newest = max(self.newest, time)
+            self._in_tiles.clear()
 
     def label(self, event: FraudReport) -> None:
         """The first OPEN and CONFIRMED and the last final time count; what fell behind is forgotten."""

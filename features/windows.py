@@ -38,8 +38,9 @@ class Level:
     def tile(self, time: int) -> int:
         return time // self.grain
 
-    def keeps(self, tile: int, newest: int) -> bool:
-        return tile > (newest - self.keep) // self.grain
+    def first_kept(self, newest: int) -> int:
+        """The oldest tile that is still kept."""
+        return (newest - self.keep) // self.grain + 1
 
 
 LEVELS = (

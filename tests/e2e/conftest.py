@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import start_redis
 from deploy.local.process import wait_until
 
 from ..world import World, private_world
+from .shared import world_on
 
 _LONGEST_FIRST = (
     "test_worker",
@@ -33,7 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path, model_folder: Path) -> Iterator[World]:
+def world(kafka: str, tmp_path: Path, model_folder: Path) -> Iterator[World]:
+    """A Redis and topics of its own, on the session's Kafka."""
+    with world_on(kafka, start_redis(tmp_path / "redis"), model_folder, tmp_path) as world:
+        try:
+            yield world
+        finally:
+            world.redis.kill()
+
+
+@pytest.fixture
+def own_world(tmp_path: Path, model_folder: Path) -> Iterator[World]:
+    """A Kafka of its own too, which may be killed."""
     with private_world(tmp_path, model_folder) as world:
         yield world
 

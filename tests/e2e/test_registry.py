@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from deploy.local import start_redis
 from deploy.local.ports import free_port
 
 from ..small_model import small_model
 from ..world import World
-from .shared import assert_each_once, traffic, world_on
+from .shared import assert_each_once, traffic
 
 pytestmark = [
     pytest.mark.e2e,
@@ -89,16 +88,6 @@ class ShadowProcess:
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Ground:
     return Ground(tmp_path_factory.mktemp("registry"), model_folder)
-
-
-@pytest.fixture
-def world(kafka: str, model_folder: Path, tmp_path: Path) -> Iterator[World]:
-    redis = start_redis(tmp_path / "redis")
-    try:
-        with world_on(kafka, redis, model_folder, tmp_path) as world:
-            yield world
-    finally:
-        redis.kill()
 
 
 def by_source(world: World, topic: str) -> dict[tuple[int, int], dict[str, Any]]:

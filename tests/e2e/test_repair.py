@@ -4,32 +4,23 @@ Each ends alike: every payment decided once, no delivered decision contradicted,
 recomputes 1,000 entities from the topics and finds the same, bit for bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from deploy.local import Service, start_redis
+from deploy.local import Service
 from deploy.local.process import wait_until
 
 from .. import redis_loss
 from ..world import World
-from .shared import assert_each_once, assert_verified, healed, load, traffic, wait_taken, world_on
+from .shared import assert_each_once, assert_verified, healed, load, traffic, wait_taken
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 EVENTS, RATE = 6000, 1500
-
-
-@pytest.fixture
-def world(kafka: str, tmp_path: Path, model_folder: Path) -> Iterator[World]:
-    with world_on(kafka, start_redis(tmp_path / "redis"), model_folder, tmp_path) as world:
-        try:
-            yield world
-        finally:
-            world.redis.kill()
 
 
 class Loss(NamedTuple):

@@ -92,7 +92,9 @@ def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually
     assert len(decisions) == len(transactions)
     eventually(lambda: len(world.read("dead-letters")) == len(bad), "every bad record is a dead letter")
     letters = world.read("dead-letters")
-    assert {dict(letter.headers() or [])["source_topic"] for letter in letters} == {b"pix.transactions"}
+    assert {dict(letter.headers() or [])["source_topic"] for letter in letters} == {
+        f"{world.prefix}transactions".encode()
+    }
     assert sorted(letter.value() or b"" for letter in letters) == sorted(value for _, _, value in bad)
     eventually(lambda: worker.metric("vigia_repeats_total") == 20, "repeats counted")
     alerts = [json.loads(message.value() or b"") for message in world.read("alerts")]
@@ -135,9 +137,10 @@ def test_a_worker_joins_and_another_dies_under_load(world: World, eventually: Ev
     assert_state_is_what_the_topics_say(world)
 
 
-def test_redis_and_kafka_go_away_and_come_back(world: World, eventually: Eventually) -> None:
+def test_redis_and_kafka_go_away_and_come_back(own_world: World, eventually: Eventually) -> None:
     from deploy.local import start_kafka, start_redis
 
+    world = own_world
     messages = traffic(3000)
     worker = world.worker()
     eventually(worker.ready, "ready")
@@ -258,7 +261,7 @@ async def commit_to_another_topic(world: World, offset: int) -> None:
         bootstrap_servers=world.kafka.address, group_id=world.group, enable_auto_commit=False
     )
     await consumer.start()
-    places = [TopicPartition("pix.transactions", p) for p in range(world.partitions)]
+    places = [TopicPartition(f"{world.prefix}transactions", p) for p in range(world.partitions)]
     consumer.assign(places)
     await consumer.commit({place: (offset, commit_metadata("another")) for place in places})
     await consumer.stop()
@@ -267,10 +270,10 @@ async def commit_to_another_topic(world: World, offset: int) -> None:
 def test_another_group_is_refused_the_same_redis(world: World, eventually: Eventually) -> None:
     worker = world.worker()
     eventually(worker.ready, "ready")
-    world.group = "another"
+    mine, world.group = world.group, f"{world.group}-another"
     other = world.worker()
     assert other.process.wait(60) == 1
-    assert "this Redis holds the state of group 'vigia'" in other.log.read_text()
+    assert f"this Redis holds the state of group {mine!r}" in other.log.read_text()
     assert worker.ready()
 
 
@@ -281,7 +284,7 @@ def test_read_again_from_the_start_gives_the_same_bytes(world: World, eventually
     """
     import redis
 
-    world.prefix, world.partitions = "one.", 1
+    world.prefix, world.partitions = f"one-{world.prefix}", 1
     world.create_topics()
     messages = [message for message in traffic(2000) if message[0] == "transactions"]
     world.publish(messages)
@@ -291,7 +294,7 @@ def test_read_again_from_the_start_gives_the_same_bytes(world: World, eventually
     with redis.Redis.from_url(world.redis.address) as client:
         client.flushall()
     sent = len(world.read("decisions"))
-    world.group = "another"
+    world.group += "-another"
     world.worker()
     eventually(lambda: len(world.read("decisions")) == 2 * sent, "decided again by the other group", 60)
     again = world.decisions()
