@@ -90,7 +90,9 @@ class EntityHistory:
     reports: dict[str, Report] = field(default_factory=dict)
     newest: int = 0
     newest_report: int = 0
-    _in_tiles: dict[tuple[int, int, int], list[Payment]] = field(default_factory=dict)
+    _in_tiles: dict[tuple[int, int, int], list[Payment]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
     """What `tiles` found since the last payment: count, sum, squares and maximum ask for the same ones."""
 
     def never_seen(self, time: int) -> bool:
