@@ -35,7 +35,7 @@ down: setup ## end them; their data stay
 demo: setup ## see all of it work, a minute or two after the downloads
 	@$(BIN)/vigia demo
 
-# Three on two cores: whole processes are mostly waited for. One after the other they would take over 20 minutes.
+# Three on two cores: whole processes are mostly waited for.
 test: setup ## run every test, on a real Kafka and Redis
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
