@@ -18,6 +18,10 @@ _ANSWER_SECONDS = 10.0
 """For the whole of a call, and ours: with the client's `socket_timeout` each write is a task of its own, and
 a call is on its way only after four rounds of the event loop, in which others take the processor."""
 
+_NODE_SECONDS = 5.0
+"""For one node of a cluster, and the client's: by its own timeout it learns that another took over, and asks
+that one within the same call. Those calls are tasks anyway."""
+
 NoScript = errors.NoScriptError
 """The server does not have the script: a new Redis, or a replica that took over. `answer` lets it through."""
 
@@ -43,7 +47,7 @@ async def dial(url: str) -> Any:
             raise StateError(f"Redis refuses the name or password in VIGIA_REDIS_URL: {error}") from error
         except _AWAY as error:
             await client.aclose()
-            why = str(error)
+            why = _told(error)
             continue
         if not info.get("cluster_enabled"):
             return client
@@ -68,7 +72,7 @@ def _cluster(urls: list[str], options: dict[str, Any]) -> Any:
     kept = {name: options[name] for name in ("username", "password") if options.get(name)}
     secure = urls[0].startswith("rediss")
     return RedisCluster(
-        startup_nodes=known, ssl=secure, socket_timeout=None, socket_connect_timeout=3, **kept
+        startup_nodes=known, ssl=secure, socket_timeout=_NODE_SECONDS, socket_connect_timeout=3, **kept
     )
 
 
@@ -84,7 +88,9 @@ async def answer(awaitable: Any) -> Any:
     except errors.NoScriptError:
         raise
     except _AWAY as error:
-        raise StateAway(f"Redis does not answer ({error}): run `vigia up`, or set VIGIA_REDIS_URL") from error
+        raise StateAway(
+            f"Redis does not answer ({_told(error)}): run `vigia up`, or set VIGIA_REDIS_URL"
+        ) from error
     except (errors.OutOfMemoryError, errors.ReadOnlyError, errors.ResponseError) as error:
         # A script's own error wraps the code that it met: "Error running script …: -OOM command not allowed".
         if isinstance(error, errors.OutOfMemoryError | errors.ReadOnlyError) or _NO_WRITES.search(str(error)):
@@ -92,18 +98,31 @@ async def answer(awaitable: Any) -> Any:
         raise StateError(f"Redis refused the call: {error}") from error
 
 
+def _told(error: BaseException) -> str:
+    return str(error) or f"nothing came within {_ANSWER_SECONDS:g} s"
+
+
 async def infos(client: Any, section: str) -> dict[str, dict[str, Any]]:
     """INFO of each primary, by its address; `redis` for one server. Raises StateAway, StateError."""
-    if not is_cluster(client):
-        return {"redis": await answer(client.info(section))}
-    await answer(client.initialize())
-    return {
-        node.name: await answer(client.info(section, target_nodes=node)) for node in client.get_primaries()
-    }
+    places = await _primaries(client)
+    return {name: await answer(client.info(section, **where)) for name, where in places.items()}
 
 
 async def scan(client: Any, match: str) -> AsyncIterator[bytes]:
-    """Every key that matches; those that come or go meanwhile may be missed. Raises StateAway."""
-    found = client.scan_iter(match=match, count=_SCAN)
-    while (key := await answer(anext(found, None))) is not None:
-        yield key
+    """Every key that matches; those that come or go meanwhile may be missed. Raises StateAway, StateError."""
+    for where in (await _primaries(client)).values():
+        cursor = None
+        while cursor != 0:
+            cursor, keys = await answer(client.scan(cursor or 0, match=match, count=_SCAN, **where))
+            if where:  # a cluster's client tells the cursor by node
+                (cursor,) = cursor.values()
+            for key in keys:
+                yield key
+
+
+async def _primaries(client: Any) -> dict[str, dict[str, Any]]:
+    """By name, how a command is sent to each."""
+    if not is_cluster(client):
+        return {"redis": {}}
+    await answer(client.initialize())
+    return {node.name: {"target_nodes": node} for node in client.get_primaries()}

@@ -167,7 +167,7 @@ class Retraining:
             name: _stamp(path) for name, path in (("features", plan.features), ("reports", plan.reports))
         }
         given = {**files, **plan.spans.as_dict(), "features_version": catalog.FEATURES_VERSION}
-        return self._steps("1-data", given, look)
+        return self._steps("1-data", given, look, lambda answer: "days" in answer)
 
     def _test_fingerprint(self) -> str:
         """Another when the days that it is judged by have other payments or labels."""

@@ -5,8 +5,10 @@ far as that had received it: replication is asynchronous, and a failover may los
 what the state has to notice and mend.
 """
 
+import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +66,7 @@ class RedisCluster:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.services: dict[int, Service] = {}
+        self._frozen: set[int] = set()
 
     @property
     def addresses(self) -> list[str]:
@@ -105,6 +108,18 @@ class RedisCluster:
         member = self.primary_of(slot)
         self.services[member.port].kill()
         return member
+
+    @contextmanager
+    def frozen_primary(self, slot: int = 0) -> Iterator[Member]:
+        """The node that serves the slot stands still: it takes connections, and answers nothing."""
+        member = self.primary_of(slot)
+        os.kill(self.services[member.port].process.pid, signal.SIGSTOP)
+        self._frozen.add(member.port)
+        try:
+            yield member
+        finally:
+            os.kill(self.services[member.port].process.pid, signal.SIGCONT)
+            self._frozen.discard(member.port)
 
     def wait_failover(self, killed: Member, seconds: float = 30) -> Member:
         """The replica that took over all that the killed node served."""
@@ -195,7 +210,7 @@ class RedisCluster:
         return [_member(line) for line in self._command(port, "CLUSTER NODES").decode().splitlines()]
 
     def _running(self) -> list[int]:
-        return [port for port, service in self.services.items() if service.alive()]
+        return [port for port, each in self.services.items() if each.alive() and port not in self._frozen]
 
     def _any_port(self) -> int:
         return self._running()[0]

@@ -1,6 +1,7 @@
 """What the door needs, as it is now: the topics with their ids and partitions, and Redis's answer."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -59,7 +60,17 @@ class RedisPulse:
             async with asyncio.timeout(_REDIS_SECONDS):
                 await self._ping()
         except TimeoutError:
+            await self._forget()
             raise StateAway(f"Redis does not answer within {_REDIS_SECONDS:g} s") from None
+
+    async def _forget(self) -> None:
+        """A cluster's client that was cut short would ask the same node again, though another took over."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        with suppress(Exception):
+            async with asyncio.timeout(_REDIS_SECONDS):
+                await client.aclose()
 
     async def _ping(self) -> None:
         if self._client is None:

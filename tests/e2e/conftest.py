@@ -37,11 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def world(kafka: str, tmp_path: Path, model_folder: Path) -> Iterator[World]:
     """A Redis and topics of its own, on the session's Kafka."""
-    with world_on(kafka, start_redis(tmp_path / "redis"), model_folder, tmp_path) as world:
-        try:
+    first = start_redis(tmp_path / "redis")
+    world = None
+    try:
+        with world_on(kafka, first, model_folder, tmp_path) as world:
             yield world
-        finally:
-            world.redis.kill()
+    finally:
+        (world.redis if world else first).kill()
 
 
 @pytest.fixture

@@ -1,7 +1,13 @@
 """The cluster that tests rely on is one: slots spread, replicas that take over, and a way back."""
 
+import asyncio
+
 import pytest
 from redis.cluster import RedisCluster as ClusterClient
+from redis.crc import key_slot
+
+from features.redis_state import RedisState
+from features.state import StateAway
 
 from ..redis_cluster import PRIMARIES, SLOTS, RedisCluster
 
@@ -29,3 +35,26 @@ def test_a_replica_takes_over_with_the_data(redis_cluster: RedisCluster) -> None
         assert all(client.get(f"{{s{i:02d}}}:k") == str(i).encode() for i in range(64))
     redis_cluster.mend()
     assert len(redis_cluster.addresses) == 2 * PRIMARIES
+
+
+def test_a_primary_that_hangs_is_left_for_its_successor(redis_cluster: RedisCluster) -> None:
+    """It still takes connections, so only a timeout tells; the answer then comes from whoever took over."""
+
+    async def claim() -> None:
+        state = await RedisState.connect(redis_cluster.url, 64)
+        try:
+            assert await state.claim("g") == "g"
+            with redis_cluster.frozen_primary(key_slot(state.owner_key.encode())) as frozen:
+                redis_cluster.wait_failover(frozen)
+                async with asyncio.timeout(30):
+                    while True:
+                        try:
+                            assert await state.claim("h") in ("g", "h")  # its last write may be lost
+                            break
+                        except StateAway:
+                            await asyncio.sleep(0.1)
+        finally:
+            await state.close()
+
+    asyncio.run(claim())
+    redis_cluster.mend()

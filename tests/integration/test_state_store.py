@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from deploy.local.process import wait_until
+from features import redis_client
 from features.errors import VigiaError
 from features.redis_state import RedisState
 from features.state import Entry, LogId, Span, StateAway
@@ -102,8 +103,9 @@ def test_redis_goes_away_while_its_keys_are_counted(
     redis_flushed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Going:
-        async def scan_iter(self, **_: Any) -> Any:
-            yield b"{s00}:anotherlayout:pair:x"
+        async def scan(self, cursor: int, **_: Any) -> Any:
+            if cursor == 0:
+                return 1, [b"{s00}:anotherlayout:pair:x"]
             raise redis.ConnectionError("gone")
 
     async def dial(_: RedisState) -> Any:
@@ -173,5 +175,22 @@ def test_a_call_is_on_its_way_before_others_get_the_processor(redis_flushed: str
 
             assert wait_until(arrived, 5)
         await call
+
+    run(redis_flushed, 1, ask)
+
+
+def test_a_server_that_keeps_silent_is_away_and_the_next_call_gets_its_own_answer(
+    redis_flushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "_ANSWER_SECONDS", 0.5)
+
+    async def ask(state: RedisState) -> None:
+        await state.claim("mine")
+        client = await state.client()
+        with pytest.raises(StateAway, match="nothing came within"):
+            await redis_client.answer(client.execute_command("DEBUG", "SLEEP", "1"))
+        with redis.Redis.from_url(redis_flushed) as other:  # answers when the server is awake again
+            assert other.ping()
+        assert await state.owner() == "mine"
 
     run(redis_flushed, 1, ask)
