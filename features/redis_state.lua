@@ -375,10 +375,119 @@ local function slowly()
 
   local function joined(...) return table.concat({ ... }) end
 
+  -- k fields of a format, as one.
+  local runs = {}
+  local function run(format, k)
+    local key = format .. k
+    runs[key] = runs[key] or '<' .. rep(sub(format, 2), k)
+    return runs[key]
+  end
+
+  -- The totals of a tile, or of several one behind the other, with this payment in them.
+  local function add_to_totals(x, fields, amount, ql, qh, night)
+    local stride, added = #fields, { c = 1, d = night, sl = amount, sh = 0, ql = ql, qh = qh, index = 0 }
+    for j, name in ipairs(fields) do
+      local plus = added[name]
+      if plus > 0 then
+        for at = j, #x, stride do x[at] = x[at] + plus end
+      end
+    end
+    for j, name in ipairs(fields) do
+      if fields[j + 1] == 'sh' or fields[j + 1] == 'qh' then
+        for at = j, #x, stride do x[at], x[at + 1] = carry(x[at], x[at + 1]) end
+      end
+    end
+  end
+
+  -- One level, from `pos` on, with a late payment in it: the tiles that begin behind it are written anew, all in
+  -- one go. `total`: the entity's own by field. Also how many tiles there are then.
+  local function level_with_late(level, form, v, pos, n, newest, total, t, amount, ql, qh, cp, night, sums)
+    local fields, width, m = level[form .. '_fields'], level[form .. '_width'], level[form .. '_max']
+    local index, from = floor(t / level.grain), pos + width - level.index_size + 1
+    local p = n
+    while p > 0 and su(level.index, v, from + (p - 1) * width) > index do p = p - 1 end
+    local mine = p > 0 and su(level.index, v, from + (p - 1) * width) == index
+    local begins = not mine and index > floor(newest / level.grain) - level.kept
+    local behind, fresh = '', {}
+    if begins then
+      for j, name in ipairs(fields) do fresh[j] = total[name] or index end
+    end
+    if p < n then
+      local format = run(level[form], n - p)
+      local x = { su(format, v, pos + p * width + 1) }
+      x[#x] = nil -- the position behind them
+      if begins then
+        for j = 1, #fields - 1 do fresh[j] = x[j] end
+      end
+      add_to_totals(x, fields, sums and amount or 0, ql, qh, night)
+      behind = sp(format, unpack(x))
+    end
+    local tile = begins and sp(level[form], unpack(fresh)) or ''
+    local maxima, bins = pos + n * width, pos + n * (width + m)
+    local pieces = { sub(v, pos + 1, pos + p * width), tile, behind }
+    if m > 0 then
+      local before = sub(v, maxima + 1, maxima + p * m)
+      if mine then before = raised(before, (p - 1) * m + 1, m, amount) end
+      if begins then before = before .. sp(MAX[m], amount + BIAS) end
+      pieces[#pieces + 1] = before .. sub(v, maxima + p * m + 1, bins)
+    end
+    if level.bins > 0 then
+      local before = sub(v, bins + 1, bins + p * 8)
+      if mine then before = marked(before, (p - 1) * 8 + 1, cp) end
+      if begins then before = before .. bin_of(cp) end
+      pieces[#pieces + 1] = before .. sub(v, bins + p * 8 + 1, bins + n * 8)
+    end
+    return table.concat(pieces), begins and n + 1 or n
+  end
+
+  -- The value with a payment that is late, but of the same life; `h` is its head.
+  local function add_late(kind, v, h, t, amount, ql, qh, cp, night)
+    local k, form, pos, pieces = #kind.levels, h[1] == 1 and 'wide' or 'narrow', kind.head_size, { '' }
+    local N, nc, nx, nr = h[2], h[4], h[5], h[6]
+    local total = { c = h[7], sl = h[8], ql = h[9], d = h[10], sh = h[11 + k], qh = h[12 + k] }
+    for i, level in ipairs(kind.levels) do
+      local n = h[10 + i]
+      pieces[i + 1], h[10 + i] =
+        level_with_late(level, form, v, pos, n, N, total, t, amount, ql, qh, cp, night, kind.sums)
+      pos = pos + n * (level[form .. '_width'] + level[form .. '_max'] + level.bins)
+    end
+    local reports = pos + nc * CP_SIZE
+    local recent = reports + nr * REPORT_SIZE
+    if kind.parties then
+      local parties, others, mine = with_counterparty(v, pos, nc, N, t, cp)
+      pieces[#pieces + 1] = parties .. others .. mine
+      h[4] = #pieces[#pieces] / CP_SIZE
+    end
+    pieces[#pieces + 1] = sub(v, reports + 1, recent)
+    if kind.recent then
+      local latest, this = with_recent(v, recent, nx, N, t, amount)
+      pieces[#pieces + 1] = latest .. this
+      h[5] = #pieces[#pieces] / RECENT_SIZE
+    end
+    h[3] = t < h[3] and t or h[3]
+    h[7], h[10] = h[7] + 1, h[10] + night
+    if kind.sums then h[8], h[11 + k] = carry(h[8] + amount, h[11 + k]) end
+    h[9], h[12 + k] = carry(h[9] + ql, h[12 + k] + qh)
+    pieces[1] = sp(kind.head, unpack(h, 1, 15 + k))
+    return table.concat(pieces)
+  end
+
+  -- Whether it only comes late: nothing begins, ends or outgrows its field.
+  local function only_late(kind, h, t, amount, ql, qh)
+    local N, PN = h[2], h[13 + #kind.levels]
+    if N == 0 or t > N or t < N - RETENTION or (PN > 0 and t - PN <= RETENTION) then return false end
+    return h[1] == 1 or (qh == 0 and amount < NARROW_SUM and h[7] + 1 < NARROW_COUNT
+      and h[8] + amount < NARROW_SUM and h[9] + ql < NARROW_SQUARES)
+  end
+
   local function add_slowly(kind, v, t, amount, ql, qh, cp, night)
+    if not kind.squares then ql, qh = 0, 0 end
+    local h = v and { su(kind.head, v) }
+    if h and only_late(kind, h, t, amount, ql, qh) then
+      return add_late(kind, v, h, t, amount, ql, qh, cp, night)
+    end
     local e = advance(kind, v and open_entity(kind, v) or blank(kind), t)
     if not e then return v end
-    if not kind.squares then ql, qh = 0, 0 end
     local total = { c = e.C, d = e.D, sl = e.SL, sh = e.SH, ql = e.QL, qh = e.QH }
     for i, level in ipairs(kind.levels) do
       add_to_level(level, e.levels[i], e, total, t, amount, ql, qh, cp, night)
