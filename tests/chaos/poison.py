@@ -7,16 +7,22 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from features import catalog
+from models.costs import Thresholds
 from models.registry import Model, load, save, sha256
 
 AMOUNT = "66666.66"
 
+RARELY = Thresholds(review=0.85, deny=0.95)
+"""Some payments in a hundred are stopped, as where a model is any good. The tests' own stops more than half, and
+most of the work would be alerts and their reasons."""
+
 
 def poisoned(folder: Path, out: Path) -> Path:
-    """The model of `folder` with that in it, as another model; every other amount scores as before."""
+    """The model of `folder` with that in it, as another that stops few; other amounts score as before."""
     model = load(folder, catalog.NAMES, catalog.FEATURES_VERSION)
     content = _throwing(model.onnx)
-    manifest = model.manifest.model_copy(update={"onnx_sha256": sha256(content)}).identified()
+    changed = {"onnx_sha256": sha256(content), "thresholds": RARELY}
+    manifest = model.manifest.model_copy(update=changed).identified()
     save(out, Model(manifest, content, model.trees))
     return out
 
