@@ -13,7 +13,7 @@ from models.registry import Model, load, save, sha256
 AMOUNT = "66666.66"
 
 RARELY = Thresholds(review=0.85, deny=0.95)
-"""Some payments in a hundred are stopped, as where a model is any good. The tests' own stops more than half, and
+"""Some payments in a hundred are stopped, as where a model is any good. The tests' own stops more than half:
 most of the work would be alerts and their reasons."""
 
 
