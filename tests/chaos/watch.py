@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from deploy.local.process import wait_until
 from stream.kafka_client import making_client
 
 from ..world import World
@@ -71,12 +72,18 @@ class Watch:
             return None
 
     def ends(self, topic: str = "transactions") -> dict[int, int]:
-        """Where each partition ends now."""
-        name = self._world.prefix + topic
-        return {
-            p: self._group.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1]
-            for p in range(self._world.partitions)
-        }
+        """Where each partition ends now. A broker that just came back may know none of them for a moment."""
+        name, found = self._world.prefix + topic, dict[int, int]()
+
+        def told() -> bool:
+            with suppress(KafkaException):
+                for p in range(self._world.partitions):
+                    _, found[p] = self._group.get_watermark_offsets(TopicPartition(name, p), timeout=10)
+                return True
+            return False
+
+        assert wait_until(told, 30, every=0.2), f"where {name} ends is not told"
+        return found
 
     def statuses(self, began: float, ended: float) -> dict[int, set[int]]:
         """Worker → what its /readyz said between two times."""
