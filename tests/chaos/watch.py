@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
