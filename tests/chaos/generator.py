@@ -6,11 +6,13 @@ ends with one JSON object. Among the traffic are repeats and bad records, as ups
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from itertools import count, islice
@@ -57,8 +59,9 @@ class LoadProcess:
         command = [sys.executable, "-m", "tests.chaos.generator", json.dumps(load)]
         self._log = (world.folder / "generator.log").open("ab")
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+            start_new_session=True,
+        )  # fmt: skip
 
     @property
     def pid(self) -> int:
@@ -83,9 +86,9 @@ class LoadProcess:
         return report
 
     def end(self) -> None:
-        if not self.over:
-            self._process.kill()
-            self._process.wait()
+        with suppress(ProcessLookupError):  # and the process that makes its next part
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream:
                 stream.close()
