@@ -472,12 +472,17 @@ local function slowly()
     return table.concat(pieces)
   end
 
+  -- Whether these totals of an entity, with a payment in them, or the payment itself need the wide form.
+  local function outgrown(amount, count, sl, sh, ql, qh)
+    return count >= NARROW_COUNT or amount >= NARROW_SUM or sl >= NARROW_SUM or sh > 0
+      or ql >= NARROW_SQUARES or qh > 0
+  end
+
   -- Whether it only comes late: nothing begins, ends or outgrows its field.
   local function only_late(kind, h, t, amount, ql, qh)
     local N, PN = h[2], h[13 + #kind.levels]
     if N == 0 or t > N or t < N - RETENTION or (PN > 0 and t - PN <= RETENTION) then return false end
-    return h[1] == 1 or (qh == 0 and amount < NARROW_SUM and h[7] + 1 < NARROW_COUNT
-      and h[8] + amount < NARROW_SUM and h[9] + ql < NARROW_SQUARES)
+    return h[1] == 1 or not outgrown(amount, h[7] + 1, h[8] + amount, 0, h[9] + ql, qh)
   end
 
   local function add_slowly(kind, v, t, amount, ql, qh, cp, night)
@@ -495,8 +500,7 @@ local function slowly()
     e.C, e.D = e.C + 1, e.D + night
     if kind.sums then e.SL, e.SH = carry(e.SL + amount, e.SH) end
     e.QL, e.QH = carry(e.QL + ql, e.QH + qh)
-    e.wide = e.wide or e.C >= NARROW_COUNT or amount >= NARROW_SUM or e.SL >= NARROW_SUM or e.SH > 0
-      or e.QL >= NARROW_SQUARES or e.QH > 0
+    e.wide = e.wide or outgrown(amount, e.C, e.SL, e.SH, e.QL, e.QH)
     if kind.parties then e.parties = joined(with_counterparty(e.parties, 0, #e.parties / CP_SIZE, e.N, t, cp)) end
     e.reports = standing_reports(e.reports, 0, #e.reports, max(e.N, e.M))
     if kind.recent then e.latest = joined(with_recent(e.latest, 0, #e.latest / RECENT_SIZE, e.N, t, amount)) end

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,9 @@ class Steps:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._say = folder, say
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Raises VigiaError if another run works in the folder: both would write the same files."""
-        with only_one(self.folder / ".lock", f"another run works in {self.folder}: wait for it, or end it"):
-            yield
+        return only_one(self.folder / ".lock", f"another run works in {self.folder}: wait for it, or end it")
 
     def __call__(
         self,

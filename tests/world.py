@@ -8,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +60,7 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def publish(self, messages: list[tuple[str, bytes | None, bytes]], rate: float | None = None) -> int:
+    def publish(self, messages: Iterable[tuple[str, bytes | None, bytes]], rate: float | None = None) -> int:
         outgoing = ((self.prefix + topic, key, value, None) for topic, key, value in messages)
         report = publish(outgoing, config=self.settings.kafka_client_config(), rate=rate)
         assert report.failed == 0, report.error

@@ -8,7 +8,6 @@ first, the rest by chance. A model that knows only the past comes above it by lu
 betrays without a report.
 """
 
-from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +20,11 @@ from rich.table import Table
 from sklearn.metrics import average_precision_score
 
 from models.metrics import payer_precision
+from stream.bench.handbook import REPORT_DELAY
 from tests.bench.quality import BARS, Fold, folds, handbook
 
 _BY_PAYEE = 2
-_DELAY, _REMEMBERED = np.timedelta64(7, "D"), np.timedelta64(40, "D")
+_DELAY, _REMEMBERED = np.timedelta64(REPORT_DELAY.days, "D"), np.timedelta64(40, "D")
 _DRAWS = 20
 """Of chance; a fold's figures are their means."""
 _COLUMNS = ["TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_FRAUD", "TX_FRAUD_SCENARIO"]
@@ -70,16 +70,12 @@ def reported(all_: Payments, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
 def tested(all_: Payments, fold: Fold) -> NDArray[np.intp]:
     """The test week's rows, without payers known as defrauded since the training began."""
     day = all_.day
-    week = np.flatnonzero((day >= _day(fold.test.first)) & (day <= _day(fold.test.last)))
-    since = np.flatnonzero(all_.fraud & (day >= _day(fold.train.first)))
+    week = np.flatnonzero((day >= np.datetime64(fold.test.first)) & (day <= np.datetime64(fold.test.last)))
+    since = np.flatnonzero(all_.fraud & (day >= np.datetime64(fold.train.first)))
     known = np.full(int(all_.payer.max()) + 1, np.datetime64("2100-01-01"))
     np.minimum.at(known, all_.payer[since], day[since] + _DELAY)
     kept: NDArray[np.intp] = week[known[all_.payer[week]] >= day[week]]
     return kept
-
-
-def _day(day: date) -> np.datetime64:
-    return np.datetime64(day, "D")
 
 
 def best(all_: Payments, fold: Fold) -> NDArray[np.float64]:
@@ -91,9 +87,8 @@ def best(all_: Payments, fold: Fold) -> NDArray[np.float64]:
     for _ in range(_DRAWS):
         score = within + rng.random(len(rows)) / 2
         precision = payer_precision(fraud, score, payer, day) or 0.0
-        drawn.append((within.sum() / fraud.sum(), average_precision_score(fraud, score), precision))
-    means: NDArray[np.float64] = np.mean(drawn, axis=0)
-    return means
+        drawn.append((average_precision_score(fraud, score), precision))
+    return np.array([within.sum() / fraud.sum(), *np.mean(drawn, axis=0)])
 
 
 def main() -> None:
@@ -106,9 +101,9 @@ def main() -> None:
         "training days", "test week", "frauds within reach", "average precision", "payer precision @100"
     )
     for days in BARS:
-        figures = {fold.test.first: best(all_, fold) for fold in folds(days)}
-        for first, found in figures.items():
-            out.add_row(f"{days}", f"{first} +{timedelta(days=6).days} days", *(f"{x:.4f}" for x in found))
+        figures = {str(fold.test): best(all_, fold) for fold in folds(days)}
+        for week, found in figures.items():
+            out.add_row(f"{days}", week, *(f"{x:.4f}" for x in found))
         means = np.mean(list(figures.values()), axis=0)
         out.add_row(f"{days}", "mean", *(f"{x:.4f}" for x in means), style="bold", end_section=True)
     Console().print(out)

@@ -19,7 +19,7 @@ _LONGEST_FIRST = (
     "test_door",
     "test_bench",
 )
-"""So that two processes end at about the same time; files not named come after."""
+"""So that the test processes end at about the same time; files not named come after."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,7 +57,7 @@ def own_world(tmp_path: Path, model_folder: Path) -> Iterator[World]:
 def eventually() -> Callable[..., None]:
     """Wait for a condition; fail with its name when it does not come."""
 
-    def wait(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        assert wait_until(condition, seconds, every=0.1), f"not within {seconds} s: {what}"
+    def wait(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.1) -> None:
+        assert wait_until(condition, seconds, every), f"not within {seconds} s: {what}"
 
     return wait

@@ -1,7 +1,7 @@
 """A world on the session's Kafka with topics of its own, a load that goes on meanwhile, and the verdict."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -13,7 +13,8 @@ from stream.simulate import SimulationConfig, simulate
 
 from ..world import World, running
 
-Messages = list[tuple[str, bytes | None, bytes]]
+Message = tuple[str, bytes | None, bytes]
+Messages = list[Message]
 
 
 def elsewhere(name: str, address: str, folder: Path) -> Service:
@@ -38,7 +39,7 @@ def traffic(n: int, seed: int) -> Messages:
 
 
 @contextmanager
-def load(world: World, messages: Messages, rate: float) -> Iterator[None]:
+def load(world: World, messages: Iterable[Message], rate: float) -> Iterator[None]:
     """Publishes meanwhile; all of it is sent at the end."""
     failed: list[BaseException] = []
 

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from deploy.local.process import wait_until
 from features import catalog, memory_state
 from features.catalog import NAMES
 from features.grouped import Grouped
@@ -180,7 +179,7 @@ def test_one_partition_and_one_worker_is_features_build(
     total = 0
     for part in between_reports(sent(simulated)):
         total += world.publish(part)
-        assert wait_until(lambda: taken(worker) == total, 60, every=0.005), "taken"  # noqa: B023
+        eventually(lambda: taken(worker) == total, "taken", every=0.005)  # noqa: B023
     world.wait_for_logged(total)
     assert logged(world) == built(simulated, world, tmp_path)
 

@@ -193,17 +193,18 @@ def test_a_followed_alias_serves_what_the_cache_names(
         served = looked(source)
         assert served is not None
         assert served.versions.startswith(ids[-1])
+    now = time.time()
+    monkeypatch.setattr("stream.model_source.time.time", lambda: now)
     for look, answers, told in (
-        (Look(time.time()), 1, "can't be loaded"),
-        (Look(time.time(), error="it is away"), 0, "it is away"),
-        (Look(time.time(), refused="it is broken"), 1, "it is broken"),
+        (Look(now), 1, "can't be loaded"),
+        (Look(now, error="it is away"), 0, "it is away"),
+        (Look(now, refused="it is broken"), 1, "it is broken"),
     ):
         cache.tell(look)
         source.look()
         assert metrics.REGISTRY_ANSWERS._value.get() == answers
         assert told in source._place.reason()  # type: ignore[union-attr]
-    later = time.time() + 31
-    monkeypatch.setattr("stream.model_source.time.time", lambda: later)
+    now += 31
     source.look()
     assert metrics.REGISTRY_ANSWERS._value.get() == 0
     assert "nothing was heard of it for 31 s" in source._place.reason()  # type: ignore[union-attr]
