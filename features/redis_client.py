@@ -80,6 +80,52 @@ def is_cluster(client: Any) -> bool:
     return isinstance(client, RedisCluster)
 
 
+class Line:
+    """One connection to a server: a command is written at once, though another waits for its answer before
+    it, and the server sees them in that order.
+
+    The client's own pool gives each command on its way a connection of its own, and a server that is awake
+    only now and then reads those in any order.
+    """
+
+    def __init__(self, client: Any) -> None:
+        """`client`: of one server, dialled."""
+        self._make = client.connection_pool.make_connection
+        self._connection: Any = None
+        self._dialling = asyncio.Lock()
+        self._last: asyncio.Event | None = None
+        """Set when the command that was written last is answered, or its answer will not come."""
+
+    async def __call__(self, *command: Any) -> Any:
+        """The answer. Raises what the client raises; then the next command dials anew."""
+        async with self._dialling:
+            if self._connection is None:
+                made = self._make()
+                await made.connect()
+                self._connection = made
+        connection = self._connection
+        before, mine = self._last, asyncio.Event()
+        self._last = mine
+        try:
+            await connection.send_packed_command(connection.pack_command(*command), check_health=False)
+            if before:
+                await before.wait()
+            return await connection.read_response()
+        except errors.ResponseError:
+            raise
+        except BaseException:  # those behind it would take its answer for theirs: they fail too
+            if self._connection is connection:
+                self._connection = None
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            mine.set()
+
+    async def aclose(self) -> None:
+        if self._connection is not None:
+            await self._connection.disconnect()
+
+
 async def answer(awaitable: Any) -> Any:
     """The one place where Redis's errors become ours: away (call again) or wrong (say what to do)."""
     try:

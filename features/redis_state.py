@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from features.aggregates import UNKNOWN
 from features.catalog import SLOTS
-from features.redis_client import NoScript, answer, dial, infos, is_cluster, scan
+from features.redis_client import Line, NoScript, answer, dial, infos, is_cluster, scan
 from features.redis_plan import KINDS, LAYOUT_VERSION, SCRIPT, part_columns
 from features.state import (
     ANSWERED,
@@ -151,7 +151,10 @@ class RedisState:
     def __init__(self, url: str, shards: int = 1, *, clock: Callable[[], float] = time.time) -> None:
         self._url, self._clock = url, clock
         self._client: Any = None
+        self._line: Line | None = None
+        """For calls of the script. None in a cluster: there their spans alone keep a shard's in order."""
         self._dialling = asyncio.Lock()
+        self._in_turn = asyncio.Lock()
         self.layout = LAYOUT_VERSION + (f"-{shards}" if shards > 1 else "")
         """In every key: the version, and the number of shards unless it is 1."""
         self._covered: dict[LogId, tuple[int, int]] = {}
@@ -180,6 +183,7 @@ class RedisState:
         async with self._dialling:
             if self._client is None:
                 self._client = await dial(self._url)
+                self._line = None if is_cluster(self._client) else Line(self._client)
         return self._client
 
     def prepare(self, event: Transaction | FraudReport) -> Packed:
@@ -189,7 +193,11 @@ class RedisState:
         for span in spans:
             self._covered.setdefault(span.log, (span.start, span.start))
         work = _Work(self, spans, entries, versions)
-        await (work.whole() if len(self._shards) == 1 else work.in_two_rounds())
+        if len(self._shards) == 1:
+            await work.whole()
+        else:  # what the next call tells a shard depends on which of them this one reached
+            async with self._in_turn:
+                await work.in_two_rounds()
         self._covered |= {span.log: (self._covered[span.log][0], span.stop) for span in spans}
         return work.answer()
 
@@ -246,6 +254,8 @@ class RedisState:
             yield key
 
     async def close(self) -> None:
+        if self._line is not None:
+            await self._line.aclose()
         if self._client is not None:
             await self._client.aclose()
 
@@ -287,10 +297,11 @@ class RedisState:
 
     async def _run(self, keys: list[str], args: list[Any]) -> Any:
         client = await self.client()
+        send = self._line or client.execute_command
         try:
-            return await answer(client.evalsha(_SHA, len(keys), *keys, *args))
+            return await answer(send("EVALSHA", _SHA, len(keys), *keys, *args))
         except NoScript:  # a new Redis, or a replica that took over
-            return await answer(client.eval(SCRIPT, len(keys), *keys, *args))
+            return await answer(send("EVAL", SCRIPT, len(keys), *keys, *args))
 
 
 def _numbers(call: Call, statuses: NDArray[np.uint8], last: int, earlier: Sequence[bytes | int]) -> list[int]:

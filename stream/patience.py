@@ -1,7 +1,8 @@
 """Waiting for Redis and Kafka: the one place where `away` becomes `ask again`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from features.state import StateAway
@@ -25,11 +26,9 @@ class Patience:
         """The call's answer; it is made again, as it was, while `dependency` is away."""
         attempt = 0
         while True:
-            late = asyncio.get_running_loop().call_later(
-                _SLOW_SECONDS, self._health.waiting, dependency, f"no answer for {_SLOW_SECONDS:.0f} s"
-            )
             try:
-                answer = await call()
+                with self.slow(dependency):
+                    answer = await call()
             except (StateAway, KafkaAway) as away:
                 self._health.waiting(dependency, str(away))
                 await asyncio.sleep(_SECONDS[min(attempt, len(_SECONDS) - 1)])
@@ -37,8 +36,17 @@ class Patience:
             else:
                 self._health.answered(dependency)
                 return answer
-            finally:
-                late.cancel()
+
+    @contextmanager
+    def slow(self, dependency: str) -> Iterator[None]:
+        """Says that `dependency` is away if this takes long; whoever uses it says when it answered."""
+        late = asyncio.get_running_loop().call_later(
+            _SLOW_SECONDS, self._health.waiting, dependency, f"no answer for {_SLOW_SECONDS:.0f} s"
+        )
+        try:
+            yield
+        finally:
+            late.cancel()
 
     async def blocking(self, dependency: str, call: Callable[..., T], *args: object) -> T:
         """The same for a call that blocks: it is made in a thread."""

@@ -17,7 +17,17 @@ import orjson
 from numpy.typing import NDArray
 
 from features.catalog import FEATURES_VERSION, vectors
-from features.state import ANSWERED, Answer, Entry, LogId, Numbers, Span, State, Status
+from features.state import (
+    ANSWERED,
+    Answer,
+    Entry,
+    LogId,
+    Numbers,
+    Span,
+    State,
+    StateError,
+    Status,
+)
 from features.transaction import FraudReport, Transaction
 from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
@@ -104,13 +114,24 @@ class Decoded:
     """Records of each topic, bad ones too."""
 
 
+class Asked(NamedTuple):
+    """A batch's call to the state: after a failure it is made again as it was."""
+
+    batch: Decoded
+    assignments: list["Assignment"]
+    spans: list[Span]
+    """Of each assignment."""
+    entries: list[Entry]
+    judge: Judge
+    """Whose versions the state is told: it decides the batch, whichever serves by then."""
+
+
 class Answered(NamedTuple):
     """A batch that the state applied."""
 
     batch: Decoded
     answer: Answer
     judge: Judge
-    """Whose versions the state was told: it decides the batch, whichever serves by then."""
 
 
 @dataclass
@@ -119,11 +140,16 @@ class Assignment:
 
     log: LogId
     position: int
-    """The `stop` of the last call."""
+    """The `stop` of the last call that was answered, and all before it were."""
     committed: int
     """As the broker confirmed it."""
+    asked: int = 0
+    """The `stop` of the last call that was made: never below `position`."""
     decided: dict[int, bytes] = field(default_factory=dict)
     """Offset → payload of decisions that were delivered but not committed before this worker took over."""
+
+    def __post_init__(self) -> None:
+        self.asked = max(self.asked, self.position)
 
     def forget_committed(self) -> None:
         if self.decided and min(self.decided) < self.committed:
@@ -161,7 +187,18 @@ class Pipeline:
         return decoded
 
     async def read(self, batch: Decoded) -> Answered:
-        """Apply the batch to the state. Raises Behind or StateAway; then call again, as it was.
+        """Apply the batch to the state, no other call being on its way. Raises Behind or StateAway; then
+        call again, as it was."""
+        asked = self.ask(batch)
+        try:
+            return self.answered(asked, await self.call(asked))
+        except StateError:
+            for assignment in asked.assignments:
+                assignment.asked = assignment.position
+            raise
+
+    def ask(self, batch: Decoded) -> Asked:
+        """The batch's call, to be made behind those that were asked for before it.
 
         Every assigned partition takes part in the call, so that a loss in any of them is noticed.
         """
@@ -169,20 +206,26 @@ class Pipeline:
         for assignment in assignments:
             assignment.forget_committed()
         places = {key: i for i, key in enumerate(self.assignments)}
-        stops = [max(a.position, batch.stops.get(key, 0)) for key, a in self.assignments.items()]
+        stops = [max(a.asked, batch.stops.get(key, 0)) for key, a in self.assignments.items()]
         entries = [
             Entry(places[record.topic, record.partition], record.offset, event, record.replay, prepared)
             for record, event, prepared in zip(batch.records, batch.events, batch.prepared, strict=True)
         ]
-        spans = [
-            Span(a.log, a.committed, a.position, stop) for a, stop in zip(assignments, stops, strict=True)
-        ]
-        judge = self.judge
-        with metrics.stage("state"):
-            answer = await self.state.apply(spans, entries, judge.versions)
+        spans = [Span(a.log, a.committed, a.asked, stop) for a, stop in zip(assignments, stops, strict=True)]
         for assignment, stop in zip(assignments, stops, strict=True):
-            assignment.position = stop
-        return Answered(batch, answer, judge)
+            assignment.asked = stop
+        return Asked(batch, assignments, spans, entries, self.judge)
+
+    async def call(self, asked: Asked) -> Answer:
+        """Make it. Raises Behind or StateAway; then make it again."""
+        with metrics.stage("state"):
+            return await self.state.apply(asked.spans, asked.entries, asked.judge.versions)
+
+    def answered(self, asked: Asked, answer: Answer) -> Answered:
+        """Its answer counts: to be told in the order in which they were asked for."""
+        for assignment, span in zip(asked.assignments, asked.spans, strict=True):
+            assignment.position = span.stop
+        return Answered(asked.batch, answer, asked.judge)
 
     def decide(self, answered: Answered) -> Outcomes:
         """What is to be sent of a batch that the state answered."""

@@ -20,15 +20,15 @@ from stream.intake import Intake
 from stream.kafka_log import Place
 from stream.pipeline import Answered, Decoded
 from stream.record_time import in_record_time
-from stream.worker import Worker, WrongCommits
+from stream.worker import Call, Worker, WrongCommits
 
 log = logging.getLogger("vigia.turns")
 
 SESSION_SECONDS = 6
 
-_IN_FLIGHT = 4
-"""Turns at a time: one is delivered, one decided, one with the state, one waits for it. One more may wait for
-room, decoded."""
+_IN_FLIGHT, _CALLS = 4, 2
+"""Turns at a time: one is delivered, one decided, two are with the state, so that it need not wait for the
+next. One more may wait for room, decoded."""
 
 _FEW, _PACE_SECONDS = 128, 0.003
 """A batch of few records is not followed at once: whatever its size, it costs the worker 2 to 4 ms, and Redis
@@ -60,8 +60,14 @@ class Turn:
         """`rebalances`: how many there had been when it was taken."""
         self.first: dict[Place, int] = {}
         """The first offset of each partition."""
-        self.begun, self.sent, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.begun, self.answered = asyncio.Event(), asyncio.Event()
+        self.sent, self.ended = asyncio.Event(), asyncio.Event()
         self._before = before
+
+    async def after_answered(self) -> None:
+        """Return when the state answered the turn before it, and all before that, or they were dropped."""
+        if self._before:
+            await self._before.answered.wait()
 
     async def after_sent(self) -> None:
         """Return when the turn before it has handed over its messages, or was dropped."""
@@ -83,9 +89,9 @@ class Turns:
     ) -> None:
         self._pace = pace
         self._intake, self._worker, self._health, self._commits = intake, worker, health, commits
-        self._reading = asyncio.Lock()
-        """Held by whoever asks the state, or changes what is attached. First come, first served."""
-        self._room = asyncio.Semaphore(_IN_FLIGHT)
+        self._asking = asyncio.Lock()
+        """Held by whoever makes a call to the state, or attaches. First come, first served."""
+        self._room, self._calls = asyncio.Semaphore(_IN_FLIGHT), asyncio.Semaphore(_CALLS)
         self._last: Turn | None = None
         """The latest; it may still wait for the one that is with the state."""
         self._reader: Turn | None = None
@@ -127,7 +133,7 @@ class Turns:
         task.add_done_callback(self._tasks.discard)
 
     async def attach(self) -> None:
-        async with self._reading:
+        async with self._asking:
             if self._reader:
                 await self._reader.ended.wait()
             await self._attach({})
@@ -146,9 +152,9 @@ class Turns:
 
     async def sweep(self) -> None:
         """What an idle worker does now and then; a batch under way does as much."""
-        if self._reading.locked() or self._tasks:
+        if self._asking.locked() or self._tasks:
             return
-        async with self._reading:
+        async with self._asking:
             self._worker.fence.obey()
             if self._attached == self._intake.generation and self._intake.flowing:
                 self._worker.committed(self._intake.committed())
@@ -157,16 +163,20 @@ class Turns:
 
     async def _take(self, turn: Turn) -> None:
         async with self._room:
-            async with self._reading:
-                self._reader = turn
-                answered = await self._read(turn)
+            async with self._calls:
+                async with self._asking:
+                    self._reader = turn
+                    call = await self._ask(turn)
+                answered = await self._answered(turn, call) if call else None
+                await turn.after_answered()
+                turn.answered.set()
             if answered is not None:
                 await self._finish(turn, answered)
             turn.sent.set()
             await turn.after_ended()
             turn.ended.set()
 
-    async def _read(self, turn: Turn) -> Answered | None:
+    async def _ask(self, turn: Turn) -> Call | None:
         """None: the batch was fetched before a rebalance; its owner fetches it again."""
         intake, worker = self._intake, self._worker
         if worker.fence.closed:  # these may be records of a topic that is no more
@@ -182,8 +192,12 @@ class Turns:
             return None
         await worker.check_holes(turn.first)
         worker.committed(intake.committed())
+        return await worker.ask(turn.batch)
+
+    async def _answered(self, turn: Turn, call: Call) -> Answered | None:
+        """None: as above."""
         try:
-            return await worker.read(turn.batch, lambda: self._before_healing(turn))
+            return await self._worker.answered(call, turn.after_answered, lambda: self._before_healing(turn))
         except _Left:
             return None
 

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from features.errors import VigiaError
-from features.state import Behind, LogId, StateError
+from features.state import Answer, Behind, LogId, StateError
 from stream import metrics
 from stream.fence import Fence
 from stream.healing import Healer, topic_ids
@@ -29,6 +29,7 @@ from stream.pipeline import (
     REPORTS,
     TRANSACTIONS,
     Answered,
+    Asked,
     Assignment,
     Decoded,
     Outcomes,
@@ -55,6 +56,15 @@ class Skipped(VigiaError):
     """Records were passed over that nobody decided: the process leaves, and reads from its commits again."""
 
 
+class Call:
+    """A batch with the state."""
+
+    answer: "asyncio.Task[Answer]"
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+
+
 class Worker:
     """Keeps the assigned partitions attached to the state, and decides batches."""
 
@@ -73,6 +83,8 @@ class Worker:
         self._pipeline, self._outputs, self._kafka, self._health = pipeline, outputs, kafka, health
         self.fence, self._healer, self._group, self._clock = fence, healer, group, clock
         self._patience = Patience(health)
+        self._calls: set[asyncio.Task[Answer]] = set()
+        """On their way to the state."""
         self._delivering: set[asyncio.Task[None]] = set()
         self._logs: dict[Place, LogId] = {}
         """Of the whole group."""
@@ -81,24 +93,62 @@ class Worker:
         """The first step of a batch; see `Pipeline.decode`."""
         return self._pipeline.decode(batch)
 
-    async def read(self, batch: Decoded, before_healing: Callable[[], Awaitable[None]]) -> Answered:
-        """Apply a batch to the state, healing it first if it lost something.
+    async def ask(self, batch: Decoded) -> Call:
+        """Begin to apply a batch to the state: its call is on its way when this returns."""
+        for topic, count in batch.taken.items():
+            metrics.EVENTS.labels(topic).inc(count)
+        if batch.taken:
+            metrics.BATCH.observe(batch.taken.total())
+        call = Call(self._pipeline.ask(batch))
+        self._make(call)
+        await asyncio.sleep(0)  # in which the task writes it
+        return call
 
+    async def answered(
+        self,
+        call: Call,
+        in_turn: Callable[[], Awaitable[None]],
+        before_healing: Callable[[], Awaitable[None]],
+    ) -> Answered:
+        """Return when the state applied the batch, healing it first if it lost something.
+
+        `in_turn` returns when the call before it is answered: a failure says nothing until then.
         `before_healing` returns when all that was read before is delivered: what is healed is taken for
         decided.
         """
-        for topic, count in batch.taken.items():
-            metrics.EVENTS.labels(topic).inc(count)
-        metrics.BATCH.observe(batch.taken.total())
-        return await self._read(batch, before_healing)
+        with self._patience.slow("redis"):
+            await asyncio.wait({call.answer})
+        await in_turn()
+        while True:
+            try:
+                answer = await self._patience("redis", lambda: self._answer(call))
+            except Behind:
+                log.warning("the state lost applied events; reading them again")
+                await before_healing()
+                await self._make_whole(self.positions(), lost=True, in_flight=bool(call.asked.batch.stops))
+            else:
+                return self._pipeline.answered(call.asked, answer)
+
+    async def _answer(self, call: Call) -> Answer:
+        """What the call is answered; one that failed is made again, when nothing else is on its way."""
+        if call.answer.done() and call.answer.exception():
+            if self._calls:
+                await asyncio.wait(self._calls)
+            self._make(call)
+        return await call.answer
+
+    def _make(self, call: Call) -> None:
+        call.answer = asyncio.create_task(self._pipeline.call(call.asked))
+        self._calls.add(call.answer)
+        call.answer.add_done_callback(self._calls.discard)
 
     async def check_holes(self, first: Mapping[Place, int]) -> None:
-        """Raises Skipped if records lie between what was read last and the first ones of a batch.
+        """Raises Skipped if records lie between what was asked last and the first ones of a batch.
 
         To be asked before the state is: it takes what a call passes over for decided. Markers of transactions
         leave such holes, and commits that were on their way when this worker attached.
         """
-        positions = self.positions()
+        positions = {place: a.asked for place, a in self._pipeline.assignments.items()}
         holes = {p: (positions[p], stop) for p, stop in first.items() if stop > positions.get(p, stop)}
         if not holes:
             return
@@ -146,16 +196,7 @@ class Worker:
 
     async def sweep(self) -> None:
         """Tell every shard what is committed, and notice what it lost: an idle worker would do neither."""
-        await self._read(self.decode([]), _at_once)
-
-    async def _read(self, batch: Decoded, before_healing: Callable[[], Awaitable[None]]) -> Answered:
-        while True:
-            try:
-                return await self._patience("redis", lambda: self._pipeline.read(batch))
-            except Behind:
-                log.warning("the state lost applied events; reading them again")
-                await before_healing()
-                await self._make_whole(self.positions(), lost=True, in_flight=bool(batch.stops))
+        await self.answered(await self.ask(self.decode([])), _at_once, _at_once)
 
     def committed(self, offsets: Mapping[Place, int]) -> None:
         """The broker confirmed these commits; the next call lets the state forget what lies below."""
@@ -164,8 +205,8 @@ class Worker:
                 assignment.committed = max(assignment.committed, offset)
 
     def positions(self) -> dict[Place, int]:
-        """Where this worker is: all below was read. It is delivered too when no turn is on its way, unless a
-        turn was dropped: then nothing is healed before the next attach."""
+        """Where this worker is: all below was answered. It is delivered too when no turn is on its way,
+        unless a turn was dropped: then nothing is healed before the next attach."""
         return {place: a.position for place, a in self._pipeline.assignments.items()}
 
     async def look_for_kafka(self) -> None:
@@ -179,9 +220,9 @@ class Worker:
             self.fence.look(found)
 
     def was_past(self, first: Mapping[Place, int]) -> bool:
-        """Whether any of these offsets lies before what this worker already processed."""
+        """Whether any of these offsets lies before what this worker already asked the state about."""
         assignments = self._pipeline.assignments
-        return any(p in assignments and offset < assignments[p].position for p, offset in first.items())
+        return any(p in assignments and offset < assignments[p].asked for p, offset in first.items())
 
     async def attach(self, places: Sequence[Place], first: Mapping[Place, int]) -> None:
         """Take over exactly these partitions: heal what the state lost, read back what was decided.

@@ -174,9 +174,14 @@ def running(world: World) -> Iterator[World]:
 
 
 @contextmanager
-def private_world(folder: Path, model: Path) -> Iterator[World]:
-    """A Kafka, a Redis and topics of its own; all that was started ends, in whichever way it was replaced."""
-    world = World(folder, start_kafka(folder / "kafka"), start_redis(folder / "redis"), model)
+def private_world(folder: Path, model: Path, *, lasting: bool = False) -> Iterator[World]:
+    """A Kafka, a Redis and topics of its own; all that was started ends, in whichever way it was replaced.
+
+    `lasting`: for many minutes of load.
+    """
+    world = World(
+        folder, start_kafka(folder / "kafka", lasting=lasting), start_redis(folder / "redis"), model
+    )
     try:
         with running(world):
             yield world

@@ -15,7 +15,9 @@ from deploy.local.ports import HOST, free_port, is_free, require_free
 from deploy.local.service import Service, await_answer, last_words, launch, log_file, make_folder
 
 NAME = "Kafka"
-_JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
+_JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"]
+_FOR_MINUTES = "-XX:TieredStopAtLevel=1"
+"""Without the second compiler, whose work on a broker's code takes a core for half a minute."""
 _LOGGING = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -51,18 +53,23 @@ log.cleaner.dedupe.buffer.size=16777216
 
 
 def start_kafka(
-    folder: Path, port: int | None = None, *, say: Callable[[str], None] = lambda _: None
+    folder: Path,
+    port: int | None = None,
+    *,
+    lasting: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Service:
     """Kafka on 127.0.0.1:``port`` (a free one if None) with its data in ``folder``; returns when it answers.
 
-    A folder that has data goes on with them. Raises ServiceError.
+    A folder that has data goes on with them. ``lasting``: it works for longer than some minutes, then each
+    record costs it a third less, and the first half minute more. Raises ServiceError.
     """
     folder = make_folder(folder)
     port = free_port() if port is None else port
     require_free(port, NAME, "--kafka-port")
     config = folder / "server.properties"
     config.write_text(render_config(folder, port, _controller_port(config, port)))
-    run = [java(), *_JVM, *_LOGGING, "-cp", classpath(say)]
+    run = [java(), *_JVM, *([] if lasting else [_FOR_MINUTES]), *_LOGGING, "-cp", classpath(say)]
     if not (folder / "data" / "meta.properties").exists():
         _format(run, config, folder)
     service = launch(NAME, [*run, "kafka.Kafka", str(config)], folder, f"{HOST}:{port}", port)

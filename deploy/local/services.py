@@ -65,7 +65,7 @@ def up(
             root / _KAFKA_FOLDER,
             kafka_port,
             usual=KAFKA_PORT,
-            start=lambda folder, port: kafka.start_kafka(folder, port, say=say),
+            start=lambda folder, port: kafka.start_kafka(folder, port, lasting=True, say=say),
             answers=kafka.answers,
             say=say,
         )

@@ -106,10 +106,13 @@ class Soak:
 def soak(minutes: float, rate: float, every: float, model: Path, keep: Path | None = None) -> Soak:
     """Run it in a world of its own. `keep`: a folder for the logs when something is wrong."""
     result = Soak(minutes, rate)
-    with TemporaryDirectory(prefix="vigia-soak-") as name, private_world(Path(name), model) as world:
+    with (
+        TemporaryDirectory(prefix="vigia-soak-") as name,
+        private_world(Path(name), model, lasting=True) as world,
+    ):
         _bound(world)
         world.model = poisoned(model, world.folder / "poisoned-model")
-        stage = Stage(world)
+        stage = Stage(world, lasting=True)
         try:
             for _ in range(WORKERS):
                 stage.add_worker()

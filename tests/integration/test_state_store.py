@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 import pytest
 import redis
+from numpy.typing import NDArray
 
 from deploy.local.process import wait_until
 from features import redis_client
 from features.errors import VigiaError
+from features.memory_state import MemoryState
 from features.redis_state import RedisState
 from features.state import Entry, LogId, Span, StateAway
 from features.transaction import Transaction
@@ -194,3 +198,78 @@ def test_a_server_that_keeps_silent_is_away_and_the_next_call_gets_its_own_answe
         assert await state.owner() == "mine"
 
     run(redis_flushed, 1, ask)
+
+
+@SHARDS
+def test_calls_that_are_made_before_the_one_before_is_answered_are_applied_in_order(
+    redis_flushed: str, shards: int
+) -> None:
+    """Sixty of them, some heavy and some light, as one call would have applied it."""
+    events = [Transaction(f"e-{i}", NOW + 1000 * i, 100, f"a-{i % 3}", f"b-{i % 5}") for i in range(600)]
+    stops = [0]
+    while stops[-1] < len(events):
+        stops.append(min(len(events), stops[-1] + (1, 40, 3, 2)[len(stops) % 4]))
+    parts = [range(*ends) for ends in pairwise(stops)]
+
+    async def overlapping(state: RedisState) -> NDArray[np.float64]:
+        await state.apply([Span(LOG, 0, 0, 0)], [])  # connected, and the script is known
+        calls = [
+            state.apply(
+                [Span(LOG, 0, part.start, part.stop)], [Entry(0, offset, events[offset]) for offset in part]
+            )
+            for part in parts
+        ]
+        return np.vstack([answer.slots for answer in await asyncio.gather(*calls)])
+
+    async def expected() -> NDArray[np.float64]:
+        entries = [Entry(0, offset, event) for offset, event in enumerate(events)]
+        return (await MemoryState().apply([Span(LOG, 0, 0, len(events))], entries)).slots
+
+    np.testing.assert_array_equal(run(redis_flushed, shards, overlapping), asyncio.run(expected()))
+
+
+def test_an_error_is_the_answer_to_its_own_command(redis_flushed: str) -> None:
+    async def ask(line: redis_client.Line) -> None:
+        before, wrong, after = await asyncio.gather(
+            line("ECHO", "before"), line("NONE"), line("ECHO", "after"), return_exceptions=True
+        )
+        assert (before, after) == (b"before", b"after")
+        assert isinstance(wrong, redis.ResponseError)
+
+    on_a_line(redis_flushed, ask)
+
+
+def test_what_waits_on_a_connection_that_ends_fails_and_the_next_command_has_another(
+    redis_flushed: str,
+) -> None:
+    async def ask(line: redis_client.Line) -> None:
+        name = await line("CLIENT", "ID")
+        waiting = [
+            asyncio.create_task(line("BLPOP", "nothing", "0")),
+            asyncio.create_task(line("ECHO", "lost")),
+        ]
+        with redis.Redis.from_url(redis_flushed) as other:
+            while other.info("clients")["blocked_clients"] == 0:  # noqa: ASYNC110 - the server's
+                await asyncio.sleep(0.01)
+            other.execute_command("CLIENT", "KILL", "ID", name)
+        said = await asyncio.gather(*waiting, line("ECHO", "meanwhile"), return_exceptions=True)
+        assert all(isinstance(each, redis.ConnectionError) for each in said[:2]), said
+        assert isinstance(said[2], redis.ConnectionError) or said[2] == b"meanwhile"
+        assert await line("ECHO", "next") == b"next"
+        assert await line("CLIENT", "ID") != name
+
+    on_a_line(redis_flushed, ask)
+
+
+def on_a_line(url: str, do: Callable[[redis_client.Line], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        client = await redis_client.dial(url)
+        line = redis_client.Line(client)
+        try:
+            async with asyncio.timeout(20):
+                await do(line)
+        finally:
+            await line.aclose()
+            await client.aclose()
+
+    asyncio.run(whole())

@@ -498,7 +498,7 @@ def test_healing_applies_and_sends_nothing(scorer: Scorer) -> None:
     whole = pipeline(scorer)
     run(whole, batch)
     for place, end in kafka.ends.items():
-        lost.assignments[place].position = end
+        lost.assignments[place].position = lost.assignments[place].asked = end
     next_one = [payment(40, offset=18)]
     assert decisions(run(lost, next_one)) == decisions(run(whole, next_one))
 

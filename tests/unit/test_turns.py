@@ -44,6 +44,7 @@ class Pipeline:
     def __init__(self) -> None:
         self.assignments: dict[Any, Any] = {}
         self.let = asyncio.Event()
+        self.asked: list[int] = []
         self.read_: list[int] = []
         self.behind: set[int] = set()
 
@@ -51,14 +52,21 @@ class Pipeline:
         (record,) = records
         return SimpleNamespace(number=record.offset, stops={PLACE: record.offset}, taken=Counter())
 
-    async def read(self, batch: Any) -> Any:
-        number = batch.number
+    def ask(self, batch: Any) -> Any:
+        self.asked.append(batch.number)
+        return SimpleNamespace(batch=batch)
+
+    async def call(self, asked: Any) -> Any:
+        """Like the state: behind until it is healed, for all that comes after it too."""
+        number = asked.batch.number
         await self.let.wait()
-        if number in self.behind:
-            self.behind.discard(number)
+        if self.behind and number >= min(self.behind):
             raise Behind
-        self.read_.append(number)
         return number
+
+    def answered(self, _: Any, answer: int) -> int:
+        self.read_.append(answer)
+        return answer
 
     def decide(self, answered: Any) -> Any:
         return SimpleNamespace(number=answered, dead_letters=[], decided=[])
@@ -113,6 +121,7 @@ class Scene:
 
     async def _heal(self, *_: Any, **__: Any) -> None:
         self.healed.append(list(self.outputs.done))
+        self.pipeline.behind.clear()
 
     def begin(self, *numbers: int) -> "asyncio.Task[None]":
         """Take these batches."""
@@ -306,14 +315,14 @@ async def test_a_record_that_was_passed_over_is_never_acknowledged(scene: Scene)
 async def test_nothing_is_healed_behind_a_batch_that_was_left_to_its_new_owner(scene: Scene) -> None:
     """A heal takes what was read for decided; what was read and not sent would be passed over for ever."""
     answering = asyncio.Event()
-    read = scene.pipeline.read
+    call = scene.pipeline.call
 
-    async def read_slowly(batch: Any) -> Any:
-        if batch.number == 1:
+    async def call_slowly(asked: Any) -> Any:
+        if asked.batch.number == 1:
             await answering.wait()
-        return await read(batch)
+        return await call(asked)
 
-    scene.pipeline.read = read_slowly  # type: ignore[method-assign]
+    scene.pipeline.call = call_slowly  # type: ignore[method-assign]
     scene.pipeline.behind = {1}
     scene.begin(0, 1)
     await scene.settle()
