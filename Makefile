@@ -37,7 +37,7 @@ demo: setup ## see all of it work, a minute or two after the downloads
 
 # Three on two cores: whole processes are mostly waited for.
 test: setup ## run every test, on a real Kafka and Redis
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 12
 
 check: setup ## what CI runs: format, lint, types, import rules, tests
 	$(BIN)/ruff format --check .

@@ -102,7 +102,7 @@ class Line:
             if self._connection is None:
                 made = self._make()
                 await made.connect()
-                self._connection = made
+                self._connection, self._last = made, None
         connection = self._connection
         before, mine = self._last, asyncio.Event()
         self._last = mine
@@ -122,8 +122,9 @@ class Line:
             mine.set()
 
     async def aclose(self) -> None:
-        if self._connection is not None:
-            await self._connection.disconnect()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
 
 
 async def answer(awaitable: Any) -> Any:

@@ -198,7 +198,9 @@ class RedisState:
         else:  # what the next call tells a shard depends on which of them this one reached
             async with self._in_turn:
                 await work.in_two_rounds()
-        self._covered |= {span.log: (self._covered[span.log][0], span.stop) for span in spans}
+        for span in spans:
+            first, last = self._covered[span.log]
+            self._covered[span.log] = first, max(last, span.stop)  # the call behind it may have come first
         return work.answer()
 
     async def read(self, transactions: Sequence[Transaction]) -> NDArray[np.float64]:
@@ -282,7 +284,7 @@ class RedisState:
             shard.seen = int(number) if healing else max(shard.seen, int(number))
             shard.life, shard.renew = int(life), shard.renew and not healing
         for span in spans:
-            shard.stops[kind, span.log] = span.stop
+            shard.stops[kind, span.log] = max(span.stop, shard.stops.get((kind, span.log), 0))
         by = {int(i): v.decode() for i, v in zip(decided[::2], decided[1::2], strict=True)}
         found = np.frombuffer(statuses, dtype=np.uint8)
         return Reply(found, _numbers(call, found, int(number), numbered), rows, by)

@@ -1,7 +1,7 @@
 """One function, `process(batch) -> outcomes`; it knows no Faust, no Kafka client and no HTTP.
 
 decode → windows → vectors → scores → decisions, for a batch of records in the order of their partitions. The
-worker takes its three steps (`decode`, `read`, `decide`) apart, to let batches overlap.
+worker takes its steps (`decode`; `ask`, `call` and `answered`; `decide`) apart, to let batches overlap.
 The same batch may be processed again after any failure: what was applied is answered from the state's
 log, byte for byte, and what was already decided is not decided again.
 """

@@ -1,7 +1,8 @@
 """Turns: batches that overlap, each step of a batch after the same step of the batch before it.
 
-While one batch waits for its delivery reports the next is decided, the one after that is with the state, and
-one more is decoded. Whatever takes the partitions over, heals or begins anew waits until all of them ended.
+While one batch waits for its delivery reports the next is decided, two after that are with the state, and one
+more is decoded. Whatever takes the partitions over or begins anew waits until all of them ended; who heals,
+until all before it did.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ SESSION_SECONDS = 6
 
 _IN_FLIGHT, _CALLS = 4, 2
 """Turns at a time: one is delivered, one decided, two are with the state, so that it need not wait for the
-next. One more may wait for room, decoded."""
+next (of many shards, the second waits for them). One more may wait for room, decoded."""
 
 _FEW, _PACE_SECONDS = 128, 0.003
 """A batch of few records is not followed at once: whatever its size, it costs the worker 2 to 4 ms, and Redis
@@ -91,7 +92,7 @@ class Turns:
         self._intake, self._worker, self._health, self._commits = intake, worker, health, commits
         self._asking = asyncio.Lock()
         """Held by whoever makes a call to the state, or attaches. First come, first served."""
-        self._room, self._calls = asyncio.Semaphore(_IN_FLIGHT), asyncio.Semaphore(_CALLS)
+        self._room, self._with_state = asyncio.Semaphore(_IN_FLIGHT), asyncio.Semaphore(_CALLS)
         self._last: Turn | None = None
         """The latest; it may still wait for the one that is with the state."""
         self._reader: Turn | None = None
@@ -163,7 +164,7 @@ class Turns:
 
     async def _take(self, turn: Turn) -> None:
         async with self._room:
-            async with self._calls:
+            async with self._with_state:
                 async with self._asking:
                     self._reader = turn
                     call = await self._ask(turn)

@@ -15,6 +15,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from features.errors import VigiaError
 from features.state import Answer, Behind, LogId, StateError
@@ -56,13 +57,12 @@ class Skipped(VigiaError):
     """Records were passed over that nobody decided: the process leaves, and reads from its commits again."""
 
 
-class Call:
+class Call(NamedTuple):
     """A batch with the state."""
 
+    asked: Asked
     answer: "asyncio.Task[Answer]"
-
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
+    """Of the first time that it was made."""
 
 
 class Worker:
@@ -84,7 +84,9 @@ class Worker:
         self.fence, self._healer, self._group, self._clock = fence, healer, group, clock
         self._patience = Patience(health)
         self._calls: set[asyncio.Task[Answer]] = set()
-        """On their way to the state."""
+        """On their way to the state, each for the first time."""
+        self._alone = asyncio.Lock()
+        """Held by whoever makes a call again, or heals: nobody begins another one meanwhile."""
         self._delivering: set[asyncio.Task[None]] = set()
         self._logs: dict[Place, LogId] = {}
         """Of the whole group."""
@@ -94,13 +96,16 @@ class Worker:
         return self._pipeline.decode(batch)
 
     async def ask(self, batch: Decoded) -> Call:
-        """Begin to apply a batch to the state: its call is on its way when this returns."""
+        """Begin to apply a batch to the state; with one shard its call is on its way when this returns."""
         for topic, count in batch.taken.items():
             metrics.EVENTS.labels(topic).inc(count)
         if batch.taken:
             metrics.BATCH.observe(batch.taken.total())
-        call = Call(self._pipeline.ask(batch))
-        self._make(call)
+        async with self._alone:
+            asked = self._pipeline.ask(batch)
+            call = Call(asked, asyncio.create_task(self._pipeline.call(asked)))
+            self._calls.add(call.answer)
+            call.answer.add_done_callback(self._calls.discard)
         await asyncio.sleep(0)  # in which the task writes it
         return call
 
@@ -119,28 +124,30 @@ class Worker:
         with self._patience.slow("redis"):
             await asyncio.wait({call.answer})
         await in_turn()
-        while True:
-            try:
-                answer = await self._patience("redis", lambda: self._answer(call))
-            except Behind:
-                log.warning("the state lost applied events; reading them again")
-                await before_healing()
-                await self._make_whole(self.positions(), lost=True, in_flight=bool(call.asked.batch.stops))
-            else:
-                return self._pipeline.answered(call.asked, answer)
+        if call.answer.exception():
+            answer = await self._again(call.asked, before_healing)
+        else:
+            answer = call.answer.result()
+            self._health.answered("redis")
+        return self._pipeline.answered(call.asked, answer)
 
-    async def _answer(self, call: Call) -> Answer:
-        """What the call is answered; one that failed is made again, when nothing else is on its way."""
-        if call.answer.done() and call.answer.exception():
+    async def _again(self, asked: Asked, before_healing: Callable[[], Awaitable[None]]) -> Answer:
+        """Make a call that failed until it is answered, none other being on its way.
+
+        One that came between a look at what the state has and its heal would be taken by a state that has not
+        all that lies before it.
+        """
+        async with self._alone:
             if self._calls:
                 await asyncio.wait(self._calls)
-            self._make(call)
-        return await call.answer
-
-    def _make(self, call: Call) -> None:
-        call.answer = asyncio.create_task(self._pipeline.call(call.asked))
-        self._calls.add(call.answer)
-        call.answer.add_done_callback(self._calls.discard)
+            while True:
+                try:
+                    return await self._patience("redis", lambda: self._pipeline.call(asked))
+                except Behind:
+                    log.warning("the state lost applied events; reading them again")
+                    await before_healing()
+                    in_flight = bool(asked.batch.stops)
+                    await self._make_whole(self.positions(), lost=True, in_flight=in_flight)
 
     async def check_holes(self, first: Mapping[Place, int]) -> None:
         """Raises Skipped if records lie between what was asked last and the first ones of a batch.

@@ -204,7 +204,7 @@ def test_a_server_that_keeps_silent_is_away_and_the_next_call_gets_its_own_answe
 def test_calls_that_are_made_before_the_one_before_is_answered_are_applied_in_order(
     redis_flushed: str, shards: int
 ) -> None:
-    """Sixty of them, some heavy and some light, as one call would have applied it."""
+    """Some heavy and some light, as one call would have applied it."""
     events = [Transaction(f"e-{i}", NOW + 1000 * i, 100, f"a-{i % 3}", f"b-{i % 5}") for i in range(600)]
     stops = [0]
     while stops[-1] < len(events):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from features.state import Behind, LogId
+from features.state import Behind, LogId, StateAway
 from stream.fence import Fence
 from stream.health import Health
 from stream.kafka_log import Stand
@@ -326,7 +326,7 @@ async def test_nothing_is_healed_behind_a_batch_that_was_left_to_its_new_owner(s
     scene.pipeline.behind = {1}
     scene.begin(0, 1)
     await scene.settle()
-    scene.turns.forget()  # a rebalance, while 0 is with the state and 1 waits for it
+    scene.turns.forget()  # a rebalance, while both are with the state
     scene.pipeline.let.set()
     await scene.settle()
     answering.set()
@@ -348,3 +348,109 @@ async def test_who_leaves_sends_nothing_more_and_waits_for_what_is_sent(scene: S
     await leaving
     await scene.until(lambda: scene.acks == [0])
     assert scene.outputs.sent == [0]
+
+
+@on_scene
+async def test_two_calls_are_with_the_state_at_a_time(scene: Scene) -> None:
+    scene.outputs.let.set()
+    scene.begin(*range(4))
+    await scene.settle()
+    assert scene.pipeline.asked == [0, 1]
+    scene.pipeline.let.set()
+    await scene.until(lambda: scene.acks == [0, 1, 2, 3])
+    assert scene.pipeline.asked == [0, 1, 2, 3]
+
+
+def calls(scene: Scene, answer: Callable[[int, list[int]], Awaitable[Any]]) -> list[int]:
+    """The calls as they are made from now on; `answer` may raise."""
+    made: list[int] = []
+
+    async def call(asked: Any) -> Any:
+        made.append(asked.batch.number)
+        await answer(asked.batch.number, made)
+        return asked.batch.number
+
+    scene.pipeline.call = call  # type: ignore[method-assign]
+    scene.outputs.let.set()
+    return made
+
+
+@on_scene
+async def test_a_call_that_failed_is_made_again_before_the_next_one_counts(scene: Scene) -> None:
+    """The second call may be answered, for the first one may have been applied. It waits all the same: a loss
+    between them would be healed up to a batch that nobody decided."""
+    back = asyncio.Event()
+
+    async def away(number: int, _: list[int]) -> None:
+        if number == 0 and not back.is_set():
+            raise StateAway("it is away")
+
+    made = calls(scene, away)
+    scene.begin(0, 1, 2)
+    await scene.until(lambda: made.count(0) > 1)
+    assert (made.count(1), made.count(2)) == (1, 0)
+    assert (scene.pipeline.read_, scene.outputs.sent) == ([], [])
+    back.set()
+    await scene.until(lambda: scene.acks == [0, 1, 2])
+    assert scene.pipeline.read_ == scene.outputs.sent == [0, 1, 2]
+    assert (made.count(1), made.count(2)) == (1, 1), "they had their answers"
+
+
+@on_scene
+async def test_a_call_is_not_made_again_while_another_is_on_its_way(scene: Scene) -> None:
+    late = asyncio.Event()
+
+    async def away(number: int, made: list[int]) -> None:
+        if made == [0]:
+            raise StateAway("it is away")
+        if number == 1:
+            await late.wait()
+
+    made = calls(scene, away)
+    scene.begin(0, 1)
+    await scene.settle()
+    assert made == [0, 1]
+    late.set()
+    await scene.until(lambda: scene.acks == [0, 1])
+    assert made == [0, 1, 0]
+
+
+@on_scene
+async def test_what_is_behind_because_the_call_before_it_failed_heals_nothing(scene: Scene) -> None:
+    async def away(_: int, made: list[int]) -> None:
+        if made == [0]:
+            raise StateAway("it is away")
+        if made == [0, 1]:
+            raise Behind
+
+    made = calls(scene, away)
+    scene.begin(0, 1)
+    await scene.until(lambda: scene.acks == [0, 1])
+    assert (made, scene.healed) == ([0, 1, 0, 1], [])
+
+
+@on_scene
+async def test_no_call_begins_while_the_state_is_healed(scene: Scene) -> None:
+    """Who heals has forgotten what the shards had: a call that came then would be taken for whole."""
+    lost, healing, whole = True, asyncio.Event(), asyncio.Event()
+
+    async def behind(_: int, __: list[int]) -> None:
+        if lost:
+            raise Behind
+
+    async def heal(*_: Any, **__: Any) -> None:
+        nonlocal lost
+        healing.set()
+        await whole.wait()
+        lost = False
+
+    made = calls(scene, behind)
+    scene.worker._make_whole = heal  # type: ignore[assignment,method-assign]
+    scene.begin(0)
+    await healing.wait()
+    scene.begin(1, 2)
+    await scene.settle()
+    assert made == [0, 0]
+    whole.set()
+    await scene.until(lambda: scene.acks == [0, 1, 2])
+    assert made == [0, 0, 0, 1, 2]
