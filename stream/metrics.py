@@ -58,7 +58,9 @@ READY = Gauge("vigia_ready", "1 while events can be decided")
 BATCH = Histogram(
     "vigia_batch_size", "Records a batch", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 )
-STAGE = Histogram("vigia_stage_seconds", "Time of a batch by stage", ["stage"], buckets=_STAGE)
+STAGE = Histogram(
+    "vigia_stage_seconds", "Time of a batch by stage; two may be with the state", ["stage"], buckets=_STAGE
+)
 _of_stage = cache(STAGE.labels)
 LATENCY = Histogram("vigia_latency_seconds", "From a record's Kafka timestamp to its decision delivered",
                     buckets=_LATENCY)  # fmt: skip
