@@ -31,7 +31,7 @@ _IN_FLIGHT, _CALLS = 4, 2
 """Turns at a time: one is delivered, one decided, two are with the state, so that it need not wait for the
 next (of many shards, the second waits for them). One more may wait for room, decoded."""
 
-_FEW, _PACE_SECONDS = 128, 0.003
+_FEW, _PACE_SECONDS = 256, 0.008
 """A batch of few records is not followed at once: whatever its size, it costs the worker 2 to 4 ms, and Redis
 and the broker some requests. One that comes alone, or into a backlog, does not wait."""
 
