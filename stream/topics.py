@@ -3,8 +3,8 @@
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from features.errors import VigiaError
 from stream.kafka_client import making_client
@@ -27,6 +27,7 @@ TOPICS = {
 DEFAULT_PARTITIONS = 4
 _TIMEOUT = 15.0
 _LOOK_SECONDS = 0.05
+_END = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 def create_topics(settings: Settings, partitions: int | None, replication: int) -> dict[str, str]:
@@ -62,14 +63,23 @@ def create_topics(settings: Settings, partitions: int | None, replication: int) 
 
 
 def _await(admin: AdminClient, settings: Settings, names: Mapping[str, object]) -> None:
-    """Return when the broker tells of all: it takes a moment longer than creating them."""
+    """Return when all can be written and read: it takes a moment longer than creating them."""
     until = time.monotonic() + _TIMEOUT
-    while missing := set(names) - set(_partition_counts(admin, settings)):
+    while missing := set(names) - _led(admin, settings, names):
         if time.monotonic() > until:
             raise VigiaError(
                 f"created, but the broker does not tell of {', '.join(sorted(missing))}: try again"
             )
         time.sleep(_LOOK_SECONDS)
+
+
+def _led(admin: AdminClient, settings: Settings, names: Mapping[str, object]) -> set[str]:
+    """Those whose every partition has a leader that knows that it is one."""
+    counts = _partition_counts(admin, settings)
+    places = [TopicPartition(name, p) for name in names for p in range(counts.get(name, 0))]
+    answers = admin.list_offsets(dict.fromkeys(places, _END), request_timeout=_TIMEOUT) if places else {}
+    refused = {place.topic for place, answer in answers.items() if answer.exception()}
+    return set(names) & set(counts) - refused
 
 
 def _created(name: str, future: object) -> None:
