@@ -1,11 +1,15 @@
-"""What every confluent-kafka client of ours is made in."""
+"""What every confluent-kafka client of ours is made in, and what several ask for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from features.errors import BadInput
+
+END = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+"""For `AdminClient.list_offsets`: where a partition ends."""
 
 
 @contextmanager

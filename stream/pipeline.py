@@ -17,17 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from features.catalog import FEATURES_VERSION, vectors
-from features.state import (
-    ANSWERED,
-    Answer,
-    Entry,
-    LogId,
-    Numbers,
-    Span,
-    State,
-    StateError,
-    Status,
-)
+from features.state import ANSWERED, Answer, Entry, LogId, Numbers, Span, State, StateError, Status
 from features.transaction import FraudReport, Transaction
 from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
@@ -143,13 +133,13 @@ class Assignment:
     """The `stop` of the last call that was answered, and all before it were."""
     committed: int
     """As the broker confirmed it."""
-    asked: int = 0
+    asked: int = field(init=False)
     """The `stop` of the last call that was made: never below `position`."""
     decided: dict[int, bytes] = field(default_factory=dict)
     """Offset → payload of decisions that were delivered but not committed before this worker took over."""
 
     def __post_init__(self) -> None:
-        self.asked = max(self.asked, self.position)
+        self.asked = self.position
 
     def forget_committed(self) -> None:
         if self.decided and min(self.decided) < self.committed:

@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from features.errors import VigiaError
-from stream.kafka_client import making_client
+from stream.kafka_client import END, making_client
 from stream.settings import Settings
 
 _MIB = 1024 * 1024
@@ -27,7 +27,6 @@ TOPICS = {
 DEFAULT_PARTITIONS = 4
 _TIMEOUT = 15.0
 _LOOK_SECONDS = 0.05
-_END = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 def create_topics(settings: Settings, partitions: int | None, replication: int) -> dict[str, str]:
@@ -77,7 +76,7 @@ def _led(admin: AdminClient, settings: Settings, names: Mapping[str, object]) ->
     """Those whose every partition has a leader that knows that it is one."""
     counts = _partition_counts(admin, settings)
     places = [TopicPartition(name, p) for name in names for p in range(counts.get(name, 0))]
-    answers = admin.list_offsets(dict.fromkeys(places, _END), request_timeout=_TIMEOUT) if places else {}
+    answers = admin.list_offsets(dict.fromkeys(places, END), request_timeout=_TIMEOUT) if places else {}
     refused = {place.topic for place, answer in answers.items() if answer.exception()}
     return set(names) & set(counts) - refused
 

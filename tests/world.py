@@ -43,6 +43,8 @@ class World:
     prefix: str = "pix."
     group: str = "vigia"
     partitions: int = PARTITIONS
+    lasting: bool = False
+    """Whether its Kafka is to work for many minutes."""
     workers: list["WorkerProcess"] = field(default_factory=list)
 
     @property
@@ -175,13 +177,9 @@ def running(world: World) -> Iterator[World]:
 
 @contextmanager
 def private_world(folder: Path, model: Path, *, lasting: bool = False) -> Iterator[World]:
-    """A Kafka, a Redis and topics of its own; all that was started ends, in whichever way it was replaced.
-
-    `lasting`: for many minutes of load.
-    """
-    world = World(
-        folder, start_kafka(folder / "kafka", lasting=lasting), start_redis(folder / "redis"), model
-    )
+    """A Kafka, a Redis and topics of its own; all that was started ends, in whichever way it was replaced."""
+    kafka, redis = start_kafka(folder / "kafka", lasting=lasting), start_redis(folder / "redis")
+    world = World(folder, kafka, redis, model, lasting=lasting)
     try:
         with running(world):
             yield world

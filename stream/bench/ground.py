@@ -11,12 +11,13 @@ from typing import Any
 
 import redis
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from deploy.local import Service, ServiceError, start_redis
 from deploy.local.ports import free_port
 from deploy.local.process import wait_until
 from stream.bench.sources import Message
+from stream.kafka_client import END
 from stream.publish import Outgoing, publish
 from stream.settings import Settings
 from stream.topics import DEFAULT_PARTITIONS, create_topics
@@ -24,7 +25,6 @@ from stream.topics import DEFAULT_PARTITIONS, create_topics
 _REWRITE_SECONDS = 120.0
 _LOOK_SECONDS = 0.04
 _ANSWER_SECONDS = 10.0
-_END = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Counter:
         self._admin = AdminClient(field.settings.kafka_client_config())
         name = field.settings.topic(topic)
         places = (TopicPartition(name, partition) for partition in range(field.partitions))
-        self._ends = dict.fromkeys(places, _END)
+        self._ends = dict.fromkeys(places, END)
 
     def __call__(self) -> int:
         answers = self._admin.list_offsets(self._ends, request_timeout=_ANSWER_SECONDS)

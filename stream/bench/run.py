@@ -153,15 +153,18 @@ def throughput(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
     config = bench.config
     messages = bench.main.source.messages(config.events)
     state = bench.main.state()
-    with bench.steps.step("warm-up") as step, bench.ground.fresh(bench.model, state) as field:
-        # so that the broker's code is compiled alike for all that is measured
-        _said(step, drain(bench.ground, field, FLOOR, messages))
+
+    def drained(name: str, runner: tuple[str, ...]) -> Drain:
+        with bench.steps.step(name) as step, bench.ground.fresh(bench.model, state) as field:
+            return _said(step, drain(bench.ground, field, runner, messages))
+
+    if not config.quick:
+        drained("warm-up", FLOOR)  # so that the broker's code is compiled alike for all that is measured
     drains = {"baseline": [_baseline(bench, BASELINE)], "baseline_in_one_read": [_baseline(bench, TUNED)]}
     drains |= {"vigia": [], "floor": []}
     for _repeat in range(config.repeats):
         for name, runner in (("vigia", WORKER), ("floor", FLOOR)):
-            with bench.steps.step(name) as step, bench.ground.fresh(bench.model, state) as field:
-                drains[name].append(_said(step, drain(bench.ground, field, runner, messages)))
+            drains[name].append(drained(name, runner))
     drains["vigia_prefilled"] = [_prefilled(bench) for _repeat in range(min(2, config.repeats))]
     return _throughput_told(drains)
 

@@ -112,7 +112,7 @@ def soak(minutes: float, rate: float, every: float, model: Path, keep: Path | No
     ):
         _bound(world)
         world.model = poisoned(model, world.folder / "poisoned-model")
-        stage = Stage(world, lasting=True)
+        stage = Stage(world)
         try:
             for _ in range(WORKERS):
                 stage.add_worker()

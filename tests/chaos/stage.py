@@ -46,8 +46,6 @@ class Stage:
     environment: dict[str, str] = field(default_factory=dict)
     """Of all workers."""
     left: list[Left] = field(default_factory=list)
-    lasting: bool = False
-    """Whether a broker that is started again is to work for many minutes."""
     told: dict[str, object] = field(default_factory=dict)
     """What a fault found out on its way, for the result."""
     marks: dict[int, int] = field(default_factory=dict)
@@ -139,7 +137,8 @@ class Stage:
         self.world.redis = start_redis(self.world.redis.folder, port=self.world.redis.port)
 
     def start_kafka(self) -> None:
-        self.world.kafka = start_kafka(self.world.kafka.folder, self.world.kafka.port, lasting=self.lasting)
+        kafka = self.world.kafka
+        self.world.kafka = start_kafka(kafka.folder, kafka.port, lasting=self.world.lasting)
 
     def admin(self) -> AdminClient:
         with making_client():

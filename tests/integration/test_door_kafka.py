@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from deploy.local import Service
@@ -73,12 +73,22 @@ class Worker:
 
     def orders(self) -> int:
         """How many lie on the topic."""
+        return sum(self._ends())
+
+    def led(self) -> int:
+        """How many of its partitions have a leader; 0 while one has none."""
+        try:
+            return len(self._ends())
+        except KafkaException:
+            return 0
+
+    def _ends(self) -> list[int]:
         consumer = Consumer({**self.settings.kafka_client_config(), "group.id": "test-reader"})
         try:
             name = self.settings.topic("transactions")
             partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
             marks = (consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10) for p in partitions)
-            return sum(high for _, high in marks)
+            return [high for _, high in marks]
         finally:
             consumer.close()
 
@@ -135,6 +145,7 @@ def test_partitions_that_come_later_are_read_too(world: World, worker: Worker, d
     names = [world.settings.topic(name) for name in TOPICS]
     for future in worker.admin.create_partitions([NewPartitions(name, 5) for name in names]).values():
         future.result()
+    assert soon(lambda: worker.led() == 5)
     body = encoded("later")
     worker.decide(body, worker.publish(body), on=4)
     before = worker.orders()
