@@ -1,6 +1,6 @@
 # What a person runs. Everything below needs Python 3.11 and make; `setup` fetches the rest, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test check bench bench-quality chaos soak
+.PHONY: help setup up down demo test check fuzz bench bench-quality chaos soak
 
 IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -45,6 +45,9 @@ check: setup ## what CI runs: format, lint, types, import rules, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
+
+fuzz: setup ## search the property tests ten times as long as CI does
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --timeout 3600 tests/property
 
 bench: setup ## print the benchmarks' figures
 	@for file in tests/bench/[a-z]*.py; do \

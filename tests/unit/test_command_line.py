@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stream.cli import MODULES, make_app
+
 
 def hiding(libraries: str) -> str:
     return f"import sys; sys.modules.update(dict.fromkeys({libraries.split()!r}))"
@@ -56,6 +58,20 @@ def test_wrong_usage_is_one_line_and_two(words: list[str], code: int, says: str)
     assert last.startswith("vigia: ")
     assert says in last
     assert "Traceback" not in answer.stderr
+
+
+def names(command: str | None = None) -> list[str | None]:
+    app = make_app(command)
+    alone = [each.name or each.callback.__name__ for each in app.registered_commands if each.callback]
+    return alone + [group.name for group in app.registered_groups]
+
+
+def test_each_module_has_the_commands_that_are_said_of_it() -> None:
+    every = dict.fromkeys(name for commands in MODULES.values() for name in commands)
+    assert sorted(map(str, names())) == sorted(every)
+    for command in every:
+        assert command in names(command)
+        assert names(command) != names()
 
 
 def test_without_the_extra_one_line_says_so(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from features.catalog import REASON_GROUPS
-from stream.cli import app
+from stream.cli import make_app
 from stream.reasons import REASONS, REPLAYED, RIGHTS, UNSAID, for_customer
 from stream.reasons_page import page
 
@@ -26,17 +26,17 @@ def test_every_reason_has_its_texts_and_every_text_a_reason() -> None:
 
 def test_the_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run `vigia reasons --markdown > docs/reasons.md`"
-    printed = CliRunner().invoke(app, ["reasons", "--markdown"])
+    printed = CliRunner().invoke(make_app(), ["reasons", "--markdown"])
     assert (printed.exit_code, printed.stdout) == (0, page())
 
 
 def test_a_front_end_reads_the_texts_as_json() -> None:
-    answer = orjson.loads(CliRunner().invoke(app, ["reasons", "--json"]).stdout)
+    answer = orjson.loads(CliRunner().invoke(make_app(), ["reasons", "--json"]).stdout)
     assert {row["code"]: row["customer"] for row in answer["reasons"]} == {
         code: reason.customer for code, reason in REASONS.items()
     }
     assert (answer["customer_unsaid"], answer["customer_rights"]) == (UNSAID, RIGHTS)
-    assert CliRunner().invoke(app, ["reasons", "--json", "--markdown"]).exit_code == 2
+    assert CliRunner().invoke(make_app(), ["reasons", "--json", "--markdown"]).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from features.memory_state import MemoryState
 from features.state import LogId
 from models.scorer import Scorer
 from stream import schemas
-from stream.cli import app
+from stream.cli import make_app
 from stream.dead_letter import CODES, DeadLetter, Rejected
 from stream.judge import Judge
 from stream.messages import SCHEMA_VERSION, decode_report, decode_transaction
@@ -77,13 +77,13 @@ def test_the_command_tells_what_is_outdated_and_mends_it(tmp_path: Path, monkeyp
     monkeypatch.setattr(schemas, "folder", lambda: tmp_path)
     (tmp_path / "decision.json").write_text("{}")
     (tmp_path / "old.json").write_text("{}")
-    checked = CliRunner().invoke(app, ["schemas", "--check"])
+    checked = CliRunner().invoke(make_app(), ["schemas", "--check"])
     assert checked.exit_code == 1
     assert "alert.json, dead-letter.json, decision.json" in str(checked.exception)
     assert "old.json" in str(checked.exception)
-    assert CliRunner().invoke(app, ["schemas", "--write", "--check"]).exit_code == 0
+    assert CliRunner().invoke(make_app(), ["schemas", "--write", "--check"]).exit_code == 0
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(schemas.SCHEMAS)
-    printed = CliRunner().invoke(app, ["schemas"])
+    printed = CliRunner().invoke(make_app(), ["schemas"])
     assert orjson.loads(printed.stdout).keys() == schemas.SCHEMAS.keys()
 
 
