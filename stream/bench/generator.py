@@ -6,6 +6,7 @@ object: when its schedule began, how late it sent, and its own pauses.
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,21 +49,27 @@ class Plan:
         return cls(**orjson.loads(path.read_bytes()))
 
 
-def write(path: Path, prefix: str, messages: list[Outgoing]) -> None:
-    """A line a message. Accounts hold no tab, and JSON no line break."""
+def write(path: Path, prefix: str, messages: Iterable[Outgoing]) -> int:
+    """A line a message; how many. Accounts hold no tab, and JSON no line break."""
+    count = 0
     with path.open("wb") as file:
         for message in messages:
             file.write(b"\t".join((f"{prefix}{message.topic}".encode(), message.key, message.value)) + b"\n")
+            count += 1
+    return count
 
 
-def read(path: Path) -> list[tuple[str, bytes, bytes]]:
-    rows = (line.split(b"\t", 2) for line in path.read_bytes().splitlines())
-    return [(topic.decode(), key, value) for topic, key, value in rows]
+def read(path: Path) -> Iterator[tuple[str, bytes, bytes]]:
+    """Line by line."""
+    with path.open("rb") as file:
+        for line in file:
+            topic, key, value = line[:-1].split(b"\t", 2)
+            yield topic.decode(), key, value
 
 
 def send(plan: Plan) -> dict[str, Any]:
     """Send all on schedule and wait for every acknowledgement."""
-    messages = read(Path(plan.messages))
+    messages = list(read(Path(plan.messages)))
     failed: list[KafkaError | None] = []
 
     def refused(error: KafkaError | None, _: Message) -> None:

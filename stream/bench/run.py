@@ -34,8 +34,8 @@ from stream.topics import DEFAULT_PARTITIONS
 
 _QUICK_RECIPE = Recipe((Member("lightgbm", {"trees": 60}),))
 _WARM_UPS = 4
-"""Drains that are not counted. The broker's code is compiled meanwhile: in five successive ones it took 91, 73,
-74, 54 and 43 µs an event."""
+"""Drains that are not counted. The broker's code is compiled meanwhile: in five successive ones it took 91,
+73, 74, 54 and 43 µs an event."""
 THROUGHPUT, LATENCY, SWEEP = ("throughput", "latency", "sweep")
 RATES = (100.0, 1_000.0, 3_626.0)
 """Events a second; the last is the mean of Pix's record day."""
@@ -164,7 +164,7 @@ def throughput(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
         with bench.steps.step(name) as step, bench.ground.fresh(bench.model, state) as field:
             return _said(step, drain(bench.ground, field, runner, messages))
 
-    for _ in range(0 if config.quick else _WARM_UPS):
+    for _run in range(0 if config.quick else _WARM_UPS):
         drained("warm-up", WORKER)
     drains = {"baseline": [_baseline(bench, BASELINE)], "baseline_in_one_read": [_baseline(bench, TUNED)]}
     drains |= {"vigia": [], "floor": []}

@@ -1,8 +1,8 @@
 """The load: an open-loop producer in a process of its own.
 
-`python -m tests.chaos.generator '{"bootstrap": …, "prefix": …, "rate": …, "seconds": …, "seed": …}'` makes
-its messages, says `made`, waits for a line on its standard input, sends on schedule whatever comes back, and
-ends with one JSON object. Among the traffic are repeats and bad records, as upstream sends them.
+`python -m tests.chaos.generator LOAD FOLDER` (a JSON list and a place for its files) makes its messages, says
+`made`, waits for a line on its standard input, sends on schedule whatever comes back, and ends with one JSON
+object. Among the traffic are repeats and bad records, as upstream sends them.
 """
 
 import json
@@ -15,10 +15,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
-from itertools import count, islice
+from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from stream.bench.generator import read, write
 from stream.publish import publish
 from stream.simulate import SimulationConfig, simulate
 
@@ -29,9 +31,6 @@ Message = tuple[str, bytes, bytes]
 REPEAT_EVERY, BAD_EVERY = 500, 700
 _REPEAT_AFTER = 20
 """Messages: well within the 32 payments of its payer by which a repeat is told."""
-
-_PART = 60_000
-"""Transactions that are made at a time."""
 
 _CONFIG = {
     # What a producer that is to see new partitions and a broker that came back within seconds would set.
@@ -56,7 +55,7 @@ class LoadProcess:
     """The generator, made ready; `go` begins."""
 
     def __init__(self, world: World, load: Load) -> None:
-        command = [sys.executable, "-m", "tests.chaos.generator", json.dumps(load)]
+        command = [sys.executable, "-m", "tests.chaos.generator", json.dumps(load), str(world.folder)]
         self._log = (world.folder / "generator.log").open("ab")
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
@@ -104,15 +103,18 @@ def loading(world: World, load: Load) -> Iterator[LoadProcess]:
         process.end()
 
 
-def part(load: Load, number: int) -> list[Message]:
-    """The next transactions in event time, and the reports that come meanwhile."""
-    days = _PART / load.transactions_per_day
+def make_day(load: Load, number: int, folder: Path) -> tuple[Path, int]:
+    """A file of that day's traffic in event time, and how much it is.
+
+    Whole days: most of what an hour costs is spent on all accounts, and at night they pay little.
+    """
     config = SimulationConfig(
-        seed=load.seed, days=days, accounts=load.accounts, fraud_rate=0.02,
+        seed=load.seed, days=1, accounts=load.accounts, fraud_rate=0.02,
         transactions_per_day=load.transactions_per_day,
     )  # fmt: skip
-    config = replace(config, start=config.start + timedelta(days=days * number))
-    return [(message.topic, message.key, message.value) for message in simulate(config).messages()]
+    config = replace(config, start=config.start + timedelta(days=number))
+    path = folder / f"load-day-{number}.tsv"
+    return path, write(path, "", simulate(config).messages())
 
 
 def blemished(messages: Iterable[Message]) -> Iterator[Message]:
@@ -128,21 +130,25 @@ def blemished(messages: Iterable[Message]) -> Iterator[Message]:
             yield message[0], message[1], message[2][: len(message[2]) // 2]
 
 
-def parts(load: Load) -> Iterator[Message]:
-    """Without end; the next part is made in another process while this one is sent."""
+def days(load: Load, wanted: int, folder: Path) -> Iterator[Message]:
+    """At least so many; the next day is made in another process while this one is sent."""
+    made, number = 0, 0
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        ahead = pool.submit(part, load, 0)
-        for number in count(1):
-            messages = ahead.result()
-            ahead = pool.submit(part, load, number)
-            yield from messages
+        ahead = pool.submit(make_day, load, number, folder)
+        while made < wanted:
+            path, found = ahead.result()
+            made, number = made + found, number + 1
+            if made < wanted:
+                ahead = pool.submit(make_day, load, number, folder)
+            yield from read(path)
+            path.unlink()
 
 
 def main() -> None:
-    load = Load(*json.loads(sys.argv[1]))
+    load, folder = Load(*json.loads(sys.argv[1])), Path(sys.argv[2])
     wanted = round(load.rate * load.seconds)
-    messages = islice(blemished(parts(load)), wanted)
-    if wanted <= 2 * _PART:  # small enough to be made before it begins
+    messages = islice(blemished(days(load, wanted, folder)), wanted)
+    if wanted <= 2 * load.transactions_per_day:  # small enough to be made before it begins
         messages = iter(list(messages))
     print("made", flush=True)
     sys.stdin.readline()
