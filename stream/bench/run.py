@@ -49,10 +49,12 @@ class Config:
     events: int = 60_000
     """Payments of one drain."""
     baseline_events: int = 6_000
-    seconds: float = 60.0
+    seconds: float = 45.0
     """At the highest rate; at the others half of it."""
     warm_up: float = 5.0
-    """Seconds before each rate that are not counted; before the highest six times as many."""
+    """Seconds before each rate that are not counted."""
+    warm_up_highest: float = 20.0
+    """At another rate the broker compiles its code anew, for half a minute where the cores are short."""
     repeats: int = 3
     """Of what is noisy: Vigia and the floor, one after the other."""
     crowd: Crowd = field(default_factory=lambda: Crowd(3_000, 60))
@@ -63,8 +65,8 @@ class Config:
     def quickly(cls, parts: Collection[str], model: Path | None) -> "Config":
         """Everything once and small: whether it works, not what it costs."""
         return cls(
-            parts, events=4_000, baseline_events=300, seconds=2.0, warm_up=0.5, repeats=1,
-            crowd=Crowd(200, 3), model=model, quick=True,
+            parts, events=4_000, baseline_events=300, seconds=2.0, warm_up=0.5, warm_up_highest=0.5,
+            repeats=1, crowd=Crowd(200, 3), model=model, quick=True,
         )  # fmt: skip
 
     def changed(self, **values: Any) -> "Config":
@@ -74,8 +76,7 @@ class Config:
     @property
     def loads(self) -> list[Load]:
         *others, highest = RATES
-        # At another rate the broker compiles its code anew, for half a minute where the cores are short.
-        last = Load(highest, self.seconds, 6 * self.warm_up)
+        last = Load(highest, self.seconds, self.warm_up_highest)
         return [*(Load(rate, self.seconds / 2, self.warm_up) for rate in others), last]
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from deploy.local.ports import free_port
 
@@ -101,16 +100,6 @@ def by_source(world: World, topic: str) -> dict[tuple[int, int], dict[str, Any]]
     return found
 
 
-def held(world: World, topic: str) -> int:
-    """How many records a topic holds."""
-    consumer = Consumer({**world.settings.kafka_client_config(), "group.id": "test-reader"})
-    try:
-        places = [TopicPartition(world.prefix + topic, p) for p in range(world.partitions)]
-        return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-    finally:
-        consumer.close()
-
-
 def payments(messages: list[tuple[str, bytes | None, bytes]]) -> int:
     return sum(topic == "transactions" for topic, _, _ in messages)
 
@@ -152,7 +141,7 @@ def test_a_champion_is_swapped_under_load_and_a_broken_one_is_not(
                 swapped_after = time.monotonic() - began
             assert sent < len(messages), f"not swapped\n{world.logs()}"
         print(f"swapped within {swapped_after:.1f} s, under {RATE} a second, {sent} messages")
-        eventually(lambda: held(world, "decisions") >= payments(messages[:sent]), "all are decided")
+        eventually(lambda: world.held("decisions") >= payments(messages[:sent]), "all are decided")
 
         broken = ground.promote_broken()
         eventually(lambda: worker.metric("vigia_model_refused_total") >= 1, "the broken model is refused")
@@ -168,7 +157,7 @@ def test_a_champion_is_swapped_under_load_and_a_broken_one_is_not(
 
         eventually(
             lambda: (
-                held(world, "shadow-scores") >= len(decisions)
+                world.held("shadow-scores") >= len(decisions)
                 and by_source(world, "shadow-scores").keys() == decisions.keys()
             ),
             "every score is told",

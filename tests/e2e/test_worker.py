@@ -90,7 +90,7 @@ def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually
     decisions = world.wait_for_decisions(len(transactions))
     assert_each_once(decisions, good)
     assert len(decisions) == len(transactions)
-    eventually(lambda: len(world.read("dead-letters")) == len(bad), "every bad record is a dead letter")
+    eventually(lambda: world.held("dead-letters") == len(bad), "every bad record is a dead letter")
     letters = world.read("dead-letters")
     assert {dict(letter.headers() or [])["source_topic"] for letter in letters} == {
         f"{world.prefix}transactions".encode()
@@ -296,7 +296,7 @@ def test_read_again_from_the_start_gives_the_same_bytes(world: World, eventually
     sent = len(world.read("decisions"))
     world.group += "-another"
     world.worker()
-    eventually(lambda: len(world.read("decisions")) == 2 * sent, "decided again by the other group", 60)
+    eventually(lambda: world.held("decisions") == 2 * sent, "decided again by the other group", 60)
     again = world.decisions()
     assert again == first
     assert_each_once(again, messages)
