@@ -46,8 +46,8 @@ check: setup ## what CI runs: format, lint, types, import rules, tests
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
 
-fuzz: setup ## search the property tests ten times as long as CI does
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --timeout 3600 tests/property
+fuzz: setup ## search every property ten times as long as CI does
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --timeout 3600 -m hypothesis tests/property tests/unit
 
 bench: setup ## print the benchmarks' figures
 	@for file in tests/bench/[a-z]*.py; do \

@@ -20,6 +20,7 @@ from deploy.local import Service, start_kafka, start_redis
 from deploy.local.ports import free_port
 from deploy.local.process import wait_until
 from features.transaction import FraudReport, Transaction
+from stream.bench.ground import Counter
 from stream.dead_letter import Rejected
 from stream.kafka_log import record
 from stream.parity import FeatureRecord, Source, feature_record
@@ -46,6 +47,7 @@ class World:
     lasting: bool = False
     """Whether its Kafka is to work for many minutes."""
     workers: list["WorkerProcess"] = field(default_factory=list)
+    _counters: dict[tuple[str, str, int], Counter] = field(default_factory=dict, repr=False)
 
     @property
     def settings(self) -> Settings:
@@ -116,13 +118,11 @@ class World:
         return found
 
     def held(self, topic: str) -> int:
-        """How many records the topic holds."""
-        consumer = Consumer({**self.settings.kafka_client_config(), "group.id": "test-reader"})
-        try:
-            places = [TopicPartition(self.prefix + topic, p) for p in range(self.partitions)]
-            return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-        finally:
-            consumer.close()
+        """How many records were ever written to the topic."""
+        place = self.prefix, topic, self.partitions
+        if place not in self._counters:
+            self._counters[place] = Counter(self.settings, topic, self.partitions)
+        return self._counters[place]()
 
     def wait_for_decisions(self, n: int, seconds: float = 90) -> dict[str, set[bytes]]:
         found: dict[str, set[bytes]] = {}

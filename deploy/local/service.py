@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.errors import ServiceError
 from deploy.local import process
-from deploy.local.errors import ServiceError
 from deploy.local.process import Process
 
 RECORD = "service.json"

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.errors import ServiceError
 from deploy.local import java, kafka, redis
-from deploy.local.errors import ServiceError
 from deploy.local.ports import free_port, require_free
 from deploy.local.process import wait_until
 from deploy.local.service import Service, find, forget, make_folder

@@ -65,7 +65,7 @@ def drain(
     """
     field.publish(messages)
     wanted = sum(message.topic == "transactions" for message in messages)
-    counters = {topic: Counter(field, topic) for topic in ("decisions", "alerts", "dead-letters")}
+    counters = {topic: field.counter(topic) for topic in ("decisions", "alerts", "dead-letters")}
     with ExitStack() as stack:
         children = [
             stack.enter_context(child(runner, _own_port(field, i), field.folder, f"{runner[-1]}-{i}"))

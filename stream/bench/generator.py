@@ -50,7 +50,7 @@ class Plan:
 
 
 def write(path: Path, prefix: str, messages: Iterable[Outgoing]) -> int:
-    """A line a message; how many. Accounts hold no tab, and JSON no line break."""
+    """A line a message; returns their number. Accounts hold no tab, and JSON no line break."""
     count = 0
     with path.open("wb") as file:
         for message in messages:

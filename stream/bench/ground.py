@@ -68,6 +68,10 @@ class Field:
     kafka: Service
     partitions: int
 
+    def counter(self, topic: str) -> "Counter":
+        """Of a topic, named without its prefix."""
+        return Counter(self.settings, topic, self.partitions)
+
     def publish(self, messages: list[Message]) -> None:
         """All of them, in order, as fast as the broker takes them. Raises ServiceError."""
         topic = self.settings.topic
@@ -78,12 +82,11 @@ class Field:
 
 
 class Counter:
-    """How many records a topic holds: one small request to the broker a look."""
+    """How many records were ever written to a topic: one small request to the broker a look."""
 
-    def __init__(self, field: Field, topic: str) -> None:
-        self._admin = AdminClient(field.settings.kafka_client_config())
-        name = field.settings.topic(topic)
-        places = (TopicPartition(name, partition) for partition in range(field.partitions))
+    def __init__(self, settings: Settings, topic: str, partitions: int) -> None:
+        self._admin = AdminClient(settings.kafka_client_config())
+        places = (TopicPartition(settings.topic(topic), partition) for partition in range(partitions))
         self._ends = dict.fromkeys(places, END)
 
     def __call__(self) -> int:

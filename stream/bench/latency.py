@@ -84,7 +84,7 @@ def measure(field: Field, messages: list[Message], loads: Sequence[Load]) -> dic
 
 
 def _send_all(field: Field, worker: Child, messages: list[Message], loads: Sequence[Load]) -> Iterator[_Sent]:
-    rest, expected, decisions = iter(messages), 0, Counter(field, "decisions")
+    rest, expected, decisions = iter(messages), 0, field.counter("decisions")
     for load in loads:
         warm, part = list(islice(rest, load.uncounted)), list(islice(rest, load.counted))
         if len(part) < load.counted:

@@ -242,7 +242,7 @@ _METHOD = """## How it is measured
   the generator's own lateness, which is told too. That is what wrk2 does, and the OpenMessaging Benchmark
   since [#248](https://github.com/openmessaging/benchmark/pull/248). It looks at its schedule each
   millisecond, and the client may wait up to 5 ms for more events, as librdkafka does by default. The
-  first 5 seconds at each rate, 20 at the highest, are not counted; then none is left out.
+  first 5 seconds at each rate, 10 at the highest, are not counted; then none is left out.
 - **CPU** is user and system time from /proc; a worker's **memory** is the most that it ever was."""
 
 

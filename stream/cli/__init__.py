@@ -7,7 +7,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from deploy.local.errors import ServiceError
+from deploy.errors import ServiceError
 from features.errors import VigiaError
 
 MODULES = {
@@ -28,7 +28,7 @@ MODULES = {
     "shadow": ("shadow",),
     "bench": ("bench",),
 }
-"""Module → the commands that it registers, in the order of `--help`."""
+"""Module → the commands that it registers. `--help` tells plain ones first, groups after them."""
 
 
 def make_app(command: str | None = None) -> typer.Typer:

@@ -22,7 +22,7 @@ Sweep = Annotated[
 ]
 Events = Annotated[int | None, typer.Option(min=1_000, help="Payments of one drain (60,000).")]
 Seconds = Annotated[
-    float | None, typer.Option(min=1.0, help="Of load at 3,626 events/s (45); half of it at 100 and 1,000.")
+    float | None, typer.Option(min=1.0, help="Of load at 3,626 events/s (60); half of it at 100 and 1,000.")
 ]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Drains of Vigia and of the floor, by turns (3).")]
 Quick = Annotated[bool, typer.Option("--quick", help="Everything once and small: whether it works.")]

@@ -6,17 +6,13 @@ object. Among the traffic are repeats and bad records, as upstream sends them.
 """
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
-from datetime import timedelta
+from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import islice
-from multiprocessing import get_context
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +27,9 @@ Message = tuple[str, bytes, bytes]
 REPEAT_EVERY, BAD_EVERY = 500, 700
 _REPEAT_AFTER = 20
 """Messages: well within the 32 payments of its payer by which a repeat is told."""
+
+_MORE = 1.1
+"""Days are not alike: so much more of them than their mean says is simulated."""
 
 _CONFIG = {
     # What a producer that is to see new partitions and a broker that came back within seconds would set.
@@ -58,9 +57,8 @@ class LoadProcess:
         command = [sys.executable, "-m", "tests.chaos.generator", json.dumps(load), str(world.folder)]
         self._log = (world.folder / "generator.log").open("ab")
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
 
     @property
     def pid(self) -> int:
@@ -85,8 +83,7 @@ class LoadProcess:
         return report
 
     def end(self) -> None:
-        with suppress(ProcessLookupError):  # and the process that makes its next part
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream:
@@ -103,18 +100,14 @@ def loading(world: World, load: Load) -> Iterator[LoadProcess]:
         process.end()
 
 
-def make_day(load: Load, number: int, folder: Path) -> tuple[Path, int]:
-    """A file of that day's traffic in event time, and how much it is.
-
-    Whole days: most of what an hour costs is spent on all accounts, and at night they pay little.
-    """
+def make(load: Load, wanted: int, path: Path) -> None:
+    """Write so many messages of one simulation, in event time."""
     config = SimulationConfig(
-        seed=load.seed, days=1, accounts=load.accounts, fraud_rate=0.02,
-        transactions_per_day=load.transactions_per_day,
+        seed=load.seed, days=ceil(_MORE * wanted / load.transactions_per_day), accounts=load.accounts,
+        fraud_rate=0.02, transactions_per_day=load.transactions_per_day,
     )  # fmt: skip
-    config = replace(config, start=config.start + timedelta(days=number))
-    path = folder / f"load-day-{number}.tsv"
-    return path, write(path, "", simulate(config).messages())
+    made = write(path, "", islice(simulate(config).messages(), wanted))
+    assert made == wanted, f"{config.days} days have {made} messages"
 
 
 def blemished(messages: Iterable[Message]) -> Iterator[Message]:
@@ -130,28 +123,14 @@ def blemished(messages: Iterable[Message]) -> Iterator[Message]:
             yield message[0], message[1], message[2][: len(message[2]) // 2]
 
 
-def days(load: Load, wanted: int, folder: Path) -> Iterator[Message]:
-    """At least so many; the next day is made in another process while this one is sent."""
-    made, number = 0, 0
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        ahead = pool.submit(make_day, load, number, folder)
-        while made < wanted:
-            path, found = ahead.result()
-            made, number = made + found, number + 1
-            if made < wanted:
-                ahead = pool.submit(make_day, load, number, folder)
-            yield from read(path)
-            path.unlink()
-
-
 def main() -> None:
     load, folder = Load(*json.loads(sys.argv[1])), Path(sys.argv[2])
     wanted = round(load.rate * load.seconds)
-    messages = islice(blemished(days(load, wanted, folder)), wanted)
-    if wanted <= 2 * load.transactions_per_day:  # small enough to be made before it begins
-        messages = iter(list(messages))
+    path = folder / "load.tsv"
+    make(load, wanted, path)
     print("made", flush=True)
     sys.stdin.readline()
+    messages = islice(blemished(read(path)), wanted)
     outgoing = ((load.prefix + topic, key, value, None) for topic, key, value in messages)
     report = publish(outgoing, config={"bootstrap.servers": load.bootstrap, **_CONFIG}, rate=load.rate)
     print(json.dumps(asdict(report)), flush=True)

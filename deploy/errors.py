@@ -1,4 +1,4 @@
-"""What a person sees when a local service cannot be had."""
+"""What a person sees when a service of this machine cannot be had."""
 
 
 class ServiceError(Exception):
