@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from deploy.local import Service, start_kafka, start_redis
 from deploy.local.ports import free_port
@@ -120,7 +120,9 @@ class World:
     def held(self, topic: str) -> int:
         """How many records were ever written to the topic."""
         place = self.prefix, topic, self.partitions
-        if place not in self._counters:
+        try:
+            return self._counters[place]()
+        except (KeyError, KafkaException):  # none yet, or it knows the leaders of a broker that was killed
             self._counters[place] = Counter(self.settings, topic, self.partitions)
         return self._counters[place]()
 

@@ -34,7 +34,7 @@ from stream.topics import DEFAULT_PARTITIONS
 
 _QUICK_RECIPE = Recipe((Member("lightgbm", {"trees": 60}),))
 _WARM_UPS = 4
-"""Drains that are not counted, before throughput. Most of the broker's code is compiled meanwhile: in five
+"""Drains that are not counted, before all else. Most of the broker's code is compiled meanwhile: in five
 successive ones it took 91, 73, 74, 54 and 43 µs an event."""
 THROUGHPUT, LATENCY, SWEEP = ("throughput", "latency", "sweep")
 RATES = (100.0, 1_000.0, 3_626.0)
@@ -101,6 +101,8 @@ def run(config: Config, steps: Steps) -> dict[str, Any]:
     others = _load()
     with _bench(config, steps) as bench:
         told: dict[str, Any] = {}
+        for _run in range(0 if config.quick else _WARM_UPS):
+            _drained(bench, "warm-up", WORKER)
         for part, measure in MEASURES.items():
             if part in config.parts:
                 with _noting(conditions, part, config, others):
@@ -133,7 +135,7 @@ def _bench(config: Config, steps: Steps) -> Iterator[Bench]:
     with unwound_folder() as place:
         try:
             with steps.step("Kafka") as step:
-                kafka = start_kafka(place.folder / "kafka", lasting=True, say=step.now)
+                kafka = start_kafka(place.folder / "kafka", lasting=not config.quick, say=step.now)
                 step.result = f"answers at {kafka.address}"
             try:
                 yield _prepared(config, Ground(place.folder, kafka), steps)
@@ -157,23 +159,21 @@ def _prepared(config: Config, ground: Ground, steps: Steps) -> Bench:
 
 def throughput(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
     """The baseline, then Vigia and the floor by turns, then Vigia on four busy entities an event."""
-    config = bench.config
-    messages = bench.main.source.messages(config.events)
-    state = bench.main.state()
-
-    def drained(name: str, runner: tuple[str, ...]) -> Drain:
-        with bench.steps.step(name) as step, bench.ground.fresh(bench.model, state) as field:
-            return _said(step, drain(bench.ground, field, runner, messages))
-
-    for _run in range(0 if config.quick else _WARM_UPS):
-        drained("warm-up", WORKER)
     drains = {"baseline": [_baseline(bench, BASELINE)], "baseline_in_one_read": [_baseline(bench, TUNED)]}
     drains |= {"vigia": [], "floor": []}
-    for _repeat in range(config.repeats):
+    repeats = bench.config.repeats
+    for _repeat in range(repeats):
         for name, runner in (("vigia", WORKER), ("floor", FLOOR)):
-            drains[name].append(drained(name, runner))
-    drains["vigia_prefilled"] = [_prefilled(bench) for _repeat in range(min(2, config.repeats))]
+            drains[name].append(_drained(bench, name, runner))
+    drains["vigia_prefilled"] = [_prefilled(bench) for _repeat in range(min(2, repeats))]
     return _throughput_told(drains)
+
+
+def _drained(bench: Bench, name: str, runner: tuple[str, ...]) -> Drain:
+    """Of the main stream."""
+    messages = bench.main.source.messages(bench.config.events)
+    with bench.steps.step(name) as step, bench.ground.fresh(bench.model, bench.main.state()) as field:
+        return _said(step, drain(bench.ground, field, runner, messages))
 
 
 def _baseline(bench: Bench, runner: tuple[str, ...]) -> Drain:
