@@ -3,7 +3,7 @@
 One world for all of it. The disk is bounded: the feature log, by far the largest topic, is kept to 64 MiB a
 partition (nothing here reads it), and Redis rewrites its append-only file. Inputs and outputs are kept whole,
 for they are what is accounted for at the end, in about 60 bytes of memory a record. The load lies ready in a
-file before it begins: for half an hour that takes 2:40 minutes, 3.4 GB of disk and 5.7 GB of memory meanwhile.
+file before it begins: for half an hour 2:40 minutes, 3.4 GB of disk and 5.7 GB of memory meanwhile.
 """
 
 import os
