@@ -136,8 +136,8 @@ class World:
             found = self.decisions()
             return len(found) >= n
 
-        if not wait_until(all_there, seconds, every=0.5):
-            raise AssertionError(f"{len(self.decisions())} of {n} decided\n{self.logs()}")
+        there = wait_until(all_there, seconds, every=0.5)
+        assert there, f"{len(self.decisions())} of {n} decided\n{self.logs()}"
         return found
 
     def wait_for_logged(self, n: int, seconds: float = 120) -> None:

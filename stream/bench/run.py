@@ -25,7 +25,7 @@ from stream.bench.ground import Ground
 from stream.bench.handbook import bench_folder
 from stream.bench.kept import Kept
 from stream.bench.latency import Load
-from stream.bench.sources import crowd_source, main_source
+from stream.bench.sources import Message, crowd_source, main_source
 from stream.bench.sweep import sweep
 from stream.demo.ground import ground as unwound_folder
 from stream.demo.ground import remove
@@ -101,8 +101,8 @@ def run(config: Config, steps: Steps) -> dict[str, Any]:
     others = _load()
     with _bench(config, steps) as bench:
         told: dict[str, Any] = {}
-        for _run in range(0 if config.quick else _WARM_UPS):
-            _drained(bench, "warm-up", WORKER)
+        if not config.quick:
+            _warm_up(bench)
         for part, measure in MEASURES.items():
             if part in config.parts:
                 with _noting(conditions, part, config, others):
@@ -157,21 +157,26 @@ def _prepared(config: Config, ground: Ground, steps: Steps) -> Bench:
     return Bench(config, ground, kept, config.model or kept.model, steps)
 
 
+def _warm_up(bench: Bench) -> None:
+    messages = bench.main.source.messages(bench.config.events)
+    for _run in range(_WARM_UPS):
+        _drained(bench, "warm-up", WORKER, messages)
+
+
 def throughput(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
     """The baseline, then Vigia and the floor by turns, then Vigia on four busy entities an event."""
     drains = {"baseline": [_baseline(bench, BASELINE)], "baseline_in_one_read": [_baseline(bench, TUNED)]}
     drains |= {"vigia": [], "floor": []}
-    repeats = bench.config.repeats
+    repeats, messages = bench.config.repeats, bench.main.source.messages(bench.config.events)
     for _repeat in range(repeats):
         for name, runner in (("vigia", WORKER), ("floor", FLOOR)):
-            drains[name].append(_drained(bench, name, runner))
+            drains[name].append(_drained(bench, name, runner, messages))
     drains["vigia_prefilled"] = [_prefilled(bench) for _repeat in range(min(2, repeats))]
     return _throughput_told(drains)
 
 
-def _drained(bench: Bench, name: str, runner: tuple[str, ...]) -> Drain:
+def _drained(bench: Bench, name: str, runner: tuple[str, ...], messages: list[Message]) -> Drain:
     """Of the main stream."""
-    messages = bench.main.source.messages(bench.config.events)
     with bench.steps.step(name) as step, bench.ground.fresh(bench.model, bench.main.state()) as field:
         return _said(step, drain(bench.ground, field, runner, messages))
 

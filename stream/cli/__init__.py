@@ -23,7 +23,6 @@ MODULES = {
     "reasons": ("reasons",),
     "features": ("features",),
     "models": ("models",),
-    "model_registry": ("models",),
     "retrain": ("retrain",),
     "shadow": ("shadow",),
     "bench": ("bench",),

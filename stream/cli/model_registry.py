@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from features.errors import BadInput, VigiaError
+from features.errors import VigiaError
 from models.extras import train_extra
 from models.model_cache import Address, Look, ModelCache
-from stream.cli import models
 from stream.cli.common import console, emit_json
-from stream.cli.model_options import Json
+from stream.cli.model_options import Json, require_product
 from stream.settings import load_settings
 
 if TYPE_CHECKING:
@@ -26,14 +25,14 @@ Product = Annotated[str, typer.Option("--product", help="Whose versions.")]
 File = typer.Option(metavar="FILE")
 
 
-def register(_: typer.Typer) -> None:
+def register(models: typer.Typer) -> None:
     """Add the commands to the group `models`."""
-    models.app.command("register")(register_command)
-    models.app.command("list")(list_command)
-    models.app.command("fetch")(fetch_command)
-    models.app.command("promote")(promote_command)
-    models.app.command("rollback")(rollback_command)
-    models.app.command("watch")(watch_command)
+    models.command("register")(register_command)
+    models.command("list")(list_command)
+    models.command("fetch")(fetch_command)
+    models.command("promote")(promote_command)
+    models.command("rollback")(rollback_command)
+    models.command("watch")(watch_command)
 
 
 def register_command(
@@ -173,8 +172,7 @@ def _end_with_parent() -> None:
 
 
 def _registry(product: str) -> "Registry":
-    if product not in models.PRODUCTS:
-        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(models.PRODUCTS)}")
+    require_product(product)
     with train_extra():
         from models.mlflow_registry import Registry
     return Registry(product)

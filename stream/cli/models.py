@@ -14,15 +14,24 @@ from features import catalog
 from features.errors import BadInput
 from models.costs import read_costs
 from models.extras import train_extra
-from stream.cli import model_data, model_evaluation
+from stream.cli import model_data, model_evaluation, model_registry
 from stream.cli.common import console, emit_json, parse_day, progress
-from stream.cli.model_options import Features, First, Folder, Json, Last, Reports, answer, days
+from stream.cli.model_options import (
+    Features,
+    First,
+    Folder,
+    Json,
+    Last,
+    Reports,
+    answer,
+    days,
+    require_product,
+)
 
 if TYPE_CHECKING:
     from models.dataset import Span
     from models.labelled import Labelled
 
-PRODUCTS = ("pix-fraud",)
 LATENCY_MS = 10.0
 """What scoring a batch of 256 may take at the 99th percentile: a quarter of the 40 ms promised."""
 
@@ -42,6 +51,7 @@ def register(parent: typer.Typer) -> None:
     """Add the group `models` to the command line."""
     model_data.register(app)
     model_evaluation.register(app)
+    model_registry.register(app)
     parent.add_typer(app, name="models")
 
 
@@ -183,8 +193,7 @@ def _contenders(found: Mapping[str, Any]) -> Table:
 
 def _training_span(product: str, first: str, last: str, as_of: str | None) -> tuple["Span", date]:
     """The training days, and the day before which reports count. Raises BadInput."""
-    if product not in PRODUCTS:
-        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
+    require_product(product)
     start, end = days(first, last, "--train-from", "--train-to")
     with train_extra():
         from models.dataset import Span

@@ -13,8 +13,7 @@ from models.costs import read_costs
 from models.extras import train_extra
 from stream.cli.archive import bring_up_to_date
 from stream.cli.common import console, emit_json, parse_day
-from stream.cli.model_options import Json
-from stream.cli.models import PRODUCTS
+from stream.cli.model_options import Json, require_product
 
 _REFUSED = 1
 _NAMES = {
@@ -75,8 +74,7 @@ def retrain(
     run it again after success and nothing changes. Exit 0: promoted, registered or unchanged; 1: a gate
     refused the model, which stays registered as the challenger, or a step failed; 2: bad input.
     """
-    if product not in PRODUCTS:
-        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
+    require_product(product)
     if (features is None) != (reports is None):
         raise BadInput("--features and --reports go together; without both, the archive is used")
     day = parse_day(as_of, "--as-of") if as_of else datetime.now(UTC).date()

@@ -20,7 +20,7 @@ from models.mlflow_registry import Registry, Version
 from models.promotion import named, newest, promote, register, rollback
 from models.registry import JSON_FILE, ONNX_FILE, TREES_FILE, Manifest, sha256
 from models.scorer import Scorer
-from stream.cli import model_registry, models
+from stream.cli import models
 
 from ..small_model import small_model
 from ..unit.test_gates import EVALUATION
@@ -239,7 +239,6 @@ def test_versions_are_named_by_number_or_alias(registry: Registry, folders: list
 def run(*words: object) -> Result:
     app = typer.Typer()
     models.register(app)
-    model_registry.register(app)
     return CliRunner().invoke(app, ["models", *(str(word) for word in words)])
 
 

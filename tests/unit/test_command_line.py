@@ -72,7 +72,7 @@ def test_each_module_has_the_commands_that_are_said_of_it() -> None:
     for command in every:
         assert command in names(command)
         assert names(command) != names()
-    assert "promote" in vigia("models", "--help").stdout, "two modules register it"
+    assert "promote" in vigia("models", "--help").stdout, "of a module that models.py registers"
 
 
 def test_without_the_extra_one_line_says_so(tmp_path: Path) -> None:
