@@ -105,9 +105,14 @@ class Worker:
             asked = self._pipeline.ask(batch)
             call = Call(asked, asyncio.create_task(self._pipeline.call(asked)))
             self._calls.add(call.answer)
-            call.answer.add_done_callback(self._calls.discard)
+            call.answer.add_done_callback(self._over)
         await asyncio.sleep(0)  # in which the task writes it
         return call
+
+    def _over(self, call: "asyncio.Task[Answer]") -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # looked at: of one that a stop leaves behind asyncio would say that nobody did
 
     async def answered(
         self,

@@ -1,4 +1,4 @@
-"""The parts of Faust that the worker leans on are those that it was written and measured against.
+"""The parts of Faust and aiokafka that the worker leans on are those that it was measured against.
 
 One that changed says which: then read it again, and docs/adr/0004 and 0009, before its digest is renewed.
 """
@@ -10,10 +10,11 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.app.base import App
 from faust.streams import Stream
 from faust.transport.conductor import ConductorCompiler
-from faust.transport.consumer import Consumer
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka
 from faust.transport.utils import DefaultSchedulingStrategy, TopicBuffer
 from faust.types.tuples import ConsumerMessage, Message
@@ -37,6 +38,11 @@ INTERNALS: dict[str, tuple[Any, str]] = {
         aiokafka.AIOKafkaConsumerThread._create_worker_consumer,
         "c2701bfc3e6f",
     ),
+    "start: where those settings are handed on": (AIOKafkaConsumer.start, "2f1ba7044332"),
+    "_new_consumer_thread: overridden": (aiokafka.Consumer._new_consumer_thread, "0870ec53dea7"),
+    "verify_event_path: overridden": (aiokafka.AIOKafkaConsumerThread.verify_event_path, "b983e7735f64"),
+    "the consumer's _commit: called to rewind": (ThreadDelegateConsumer._commit, "a20eec84e4b2"),
+    "highwater: the lag": (ThreadDelegateConsumer.highwater, "f52cb0d26a71"),
     "_commit: overridden": (aiokafka.AIOKafkaConsumerThread._commit, "932852ce7a23"),
     "_fetch_records: none while the flow is stopped": (
         aiokafka.AIOKafkaConsumerThread._fetch_records,
@@ -62,4 +68,6 @@ def digest(internal: Callable[..., Any]) -> str:
 @pytest.mark.parametrize("name", INTERNALS)
 def test_an_internal_is_what_it_was(name: str) -> None:
     internal, known = INTERNALS[name]
-    assert digest(internal) == known, f"faust-streaming {version('faust-streaming')} changed {name}"
+    assert digest(internal) == known, (
+        f"faust-streaming {version('faust-streaming')}, aiokafka {version('aiokafka')}: {name}"
+    )
