@@ -66,6 +66,7 @@ def publish(
 ) -> PublishReport:
     """Send all, in order, `rate` a second (None: as fast as the broker takes them); wait for every answer.
 
+    `config` is librdkafka's, and goes before `PRODUCER`.
     Open loop: message i is due i/rate seconds after the first, and a late one does not move those behind it.
     `on_progress` is told how many were handed over, now and then and at the end; `on_send` is told the index
     of each message right before. Raises VigiaError when no broker answers or a topic does not exist.
@@ -96,7 +97,7 @@ class _Sender:
         self.sent = self.failed = 0
         self.error: str | None = None
         with making_client():
-            self._producer = Producer({**config, **PRODUCER})
+            self._producer = Producer({**PRODUCER, **config})
         self._topics = _existing_topics(self._producer, str(config.get("bootstrap.servers", "")))
 
     def wait_until(self, due: float) -> None:
