@@ -11,7 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY features features
 COPY models models
 COPY stream stream
-COPY deploy/__init__.py deploy/__init__.py
+COPY deploy/__init__.py deploy/errors.py deploy/
 COPY deploy/local deploy/local
 RUN /opt/vigia/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
 

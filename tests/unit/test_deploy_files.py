@@ -82,6 +82,15 @@ def test_an_image_copies_what_is_there(file: Path) -> None:
     assert [source for source in sources if not (ROOT / source).exists()] == []
 
 
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_an_image_copies_every_module(file: Path) -> None:
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", file.read_text(), re.MULTILINE)
+    copied = [ROOT / source for copy in copies for source in copy.split()]
+    packages = ("features", "models", "stream", "deploy")
+    modules = [module for package in packages for module in (ROOT / package).rglob("*.py")]
+    assert [str(m) for m in modules if not any(m == c or c in m.parents for c in copied)] == []
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_is_hashed_and_names_no_registry_and_no_place(lock: str) -> None:
     text = (ROOT / lock).read_text()
