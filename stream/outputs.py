@@ -205,7 +205,7 @@ class Outputs:
     def _hand_one_over(self, message: Outgoing, delivery: Delivery) -> None:
         try:
             self._produce(message, delivery)
-        except BufferError:  # never: four batches are far less, in messages and in bytes
+        except BufferError:  # never: four batches of 1,000 are far less, in messages and in bytes
             raise Undeliverable("the producer's queue is full") from None
         except KafkaException as error:
             if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:

@@ -55,7 +55,8 @@ class Settings(BaseSettings):
     api_port: int = Field(
         8080, ge=0, le=65535, description="the HTTP API of `vigia serve`; 0 takes a free one"
     )
-    batch_max: int = Field(512, ge=1, le=10_000, description="most events that one batch takes")
+    batch_max: int = Field(512, ge=1, le=1_000, description="most events that one batch takes")
+    """Five on their way are no more than is read back at a time (`kafka_log`); the producer has room."""
     commit_seconds: float = Field(0.25, gt=0, description="least time between two commits")
     decision_deadline: float = Field(10.0, gt=0, description="seconds after which a decision is late")
 

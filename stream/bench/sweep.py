@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WORKERS = (1, 2)
 ENTITIES = (1_000, 10_000, 100_000, 1_000_000, 2_000_000)
 FILL_DAYS = (1, 7, 30, 60)
-BATCHES = (64, 256, 1_024, 4_096)
+BATCHES = (64, 256, 512, 1_000)
 PARTITIONS = (1, 4, 16)
 
 Points = list[dict[str, Any]]
