@@ -3,7 +3,8 @@
 A reason is a family of features that raised the score (`models.explain`), which its name need not be true of:
 a usual amount raises it too where the model expected an unusual one. So a text says what weighed, and claims
 and accuses nothing; the alert's evidence says what was found. The customer is told the criterion (LGPD, art.
-20), but neither what would teach how to pass nor what others reported: those codes share their sentences.
+20), but neither what would teach how to pass nor what others reported: those codes share their
+sentences with harmless ones.
 """
 
 from collections.abc import Iterable
@@ -48,10 +49,7 @@ REASONS: dict[str, Reason] = {
         "Dia e horário do pagamento",
         "Consideramos o dia e o horário do pagamento.",
     ),
-    "CHANNEL_UNUSUAL": Reason(
-        "Forma de iniciação, tipo de chave e de titular",
-        "Consideramos a forma de iniciar o pagamento.",
-    ),
+    "CHANNEL_UNUSUAL": Reason("Forma de iniciação, tipo de chave e de titular", UNSAID),
     "MULE_PATTERN": Reason("Entrada e saída de valores nas contas envolvidas", UNSAID),
     "LIMIT_PATTERN": Reason("Soma do dia, valores repetidos e limites do Pix", _AMOUNT),
     "KEY_UNUSUAL": Reason("Uso e histórico da chave Pix do recebedor", _PAYEE),

@@ -36,7 +36,7 @@ def gains(vectors: Vectors, y: Labels, seed: int) -> Floats:
 
 
 def space(trial: Trial) -> dict[str, Any]:
-    """Around the settings that did well; bounded so that no trial grows more than 600 trees."""
+    """Around the settings that did well; bounded so that no trial grows more than 400 trees."""
     return {
         "trees": trial.suggest_int("trees", 60, 400, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),

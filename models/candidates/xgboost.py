@@ -27,7 +27,7 @@ def space(trial: Trial) -> dict[str, Any]:
     return {
         "trees": trial.suggest_int("trees", 60, 400, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
-        "max_leaves": trial.suggest_int("max_leaves", 7, 20),
+        "max_depth": trial.suggest_int("max_depth", 3, 5),
         "min_child_weight": trial.suggest_float("min_child_weight", 0.1, 20.0, log=True),
         "lambda": trial.suggest_float("lambda", 0.1, 100.0, log=True),
         "colsample_bytree": trial.suggest_float("colsample_bytree", 0.15, 0.8),

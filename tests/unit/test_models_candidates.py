@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from optuna.trial import FixedTrial
 
 from features.errors import BadInput
 from models.calibration import sampling_shift, sigmoid
@@ -50,6 +51,13 @@ def test_onnx_says_what_the_library_says(data: Data, name: str) -> None:
         assert logits.shape == (len(rows),)
         assert np.abs(run_session(session, rows) - logits).max() < 1e-4
     assert model.logits(vectors)[y].mean() > model.logits(vectors)[~y].mean() + 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_can_begin_with_the_settings_that_are_built_in(name: str) -> None:
+    """Else its first trial is another recipe, and its answer may be worse."""
+    kind = candidate(name)
+    assert kind.space(FixedTrial(kind.params)).items() <= kind.params.items()
 
 
 @pytest.mark.parametrize("name", NAMES)
