@@ -28,7 +28,7 @@ from stream.simulate import SimulationConfig, simulate
 from stream.simulate.files import write
 from stream.simulate.simulation import Simulation
 
-from ..world import WorkerProcess, World
+from ..world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -179,8 +179,7 @@ def test_one_partition_and_one_worker_is_features_build(
     total = 0
     for part in between_reports(sent(simulated)):
         total += world.publish(part)
-        eventually(lambda: taken(worker) == total, "taken", every=0.005)  # noqa: B023
-    world.wait_for_logged(total)
+        eventually(lambda: world.held("feature-log") == total, "taken", every=0.005)  # noqa: B023
     assert logged(world) == built(simulated, world, tmp_path)
 
 
@@ -194,11 +193,6 @@ def between_reports(messages: Messages) -> Iterator[Messages]:
             part = []
         part.append(message)
     yield part
-
-
-def taken(worker: WorkerProcess) -> float:
-    lines = worker.get("/metrics")[1].splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vigia_events_total{"))
 
 
 def logged(world: World) -> dict[str, bytes]:
