@@ -117,7 +117,7 @@ class Feature:
     meaning: str
     unit: str
     reason: str
-    """The reason code that this feature speaks for (`stream/policy.py` has the words)."""
+    """The reason code that this feature speaks for (`stream/reasons.py` has the words)."""
     formula: Formula
     """Features that share it are computed in one go."""
     needs: tuple[Slot, ...] = ()

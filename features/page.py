@@ -15,10 +15,10 @@ features in the order of the vector, `features_version` `{FEATURES_VERSION}`. Wh
 
 A vector holds what was known before its payment: the payment itself is in none of its windows. A window of
 length W at event time t is the sum of the tiles with index in (floor((t − W) / g), floor(t / g)], with g of
-1 minute for 5m, 5 minutes to 2h, 1 hour to 3d and since midnight, 1 day (UTC) beyond. *Delayed* spans end 7
-days before the payment, by when a fraud of theirs would be reported. NaN is unknown: a field that the
-sender left out, or an entity that was never seen. Lists saturate: {COUNTERPARTY_CAP} counterparties,
-{RECENT_CAP} latest payments of a day.
+1 minute for 5m, 5 minutes to 2h, 1 hour to 3d and since midnight and 20 h, 1 day (UTC) beyond. *Delayed*
+spans end 7 days before the payment, by when a fraud of theirs would be reported. NaN is unknown:
+a field that the sender left out, or an entity that was never seen. Lists saturate:
+{COUNTERPARTY_CAP} counterparties, {RECENT_CAP} latest payments of a day.
 
 | entity | is |
 |---|---|

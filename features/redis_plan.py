@@ -1,7 +1,8 @@
 """What the catalog decides of the script in Redis: which levels an entity keeps, what each view answers.
 
-`SCRIPT` is `redis_state.lua` behind these constants. Their hash, and the number of shards, are part of every
-key, so that values of another layout are never read: another layout means a rebuild from the log.
+`SCRIPT` is `redis_state.lua` with these constants and tables put into it. Their hash, and the
+number of shards, are part of every key, so that values of another layout are never read: another layout means
+a rebuild from the log.
 """
 
 import hashlib

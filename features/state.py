@@ -15,7 +15,7 @@ share an entity share its shard, so replaying in the order of these numbers give
 ::
 
     StateError          the store cannot be used as it is; the message says what to do
-    ├── Behind          the store lost what had been applied: heal the named logs, then call again
+    ├── Behind          the store lost what had been applied: ask all logs what they lack, heal, call again
     └── StateAway       the store does not answer: wait and make the same call again
 """
 

@@ -2,7 +2,7 @@
 
 Times are integer milliseconds since 1970 (UTC), money is integer centavos. An optional field that
 the sender left out is None: unknown, never zero. Validation is the transport's job
-(`stream/messages.py`, `replay.py`); a value of these types has passed it.
+(`stream/messages.py`, `features/columns.py`); a value of these types has passed it.
 """
 
 from hashlib import blake2b

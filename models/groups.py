@@ -32,7 +32,7 @@ WORSE_STOPS = 2.0
 interval and the upper end of the rest's."""
 
 MIN_FRAUDS = 20
-"""A group with fewer is said to be too small for a verdict."""
+"""A group with fewer is said to be too small for a verdict on recall."""
 
 MIN_HONEST = 50
 """With fewer honest payments nothing is said of those that were stopped."""

@@ -27,7 +27,6 @@ def importance(
     groups: Mapping[str, Sequence[int]],
     repeats: int = REPEATS,
     seed: int = 0,
-    advance: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """{name, loss, std} of each of `groups` (name → columns), the largest loss of average precision first.
 
@@ -46,7 +45,6 @@ def importance(
         if not all(_constant(sample[:, column]) for column in columns):
             lost = [whole - _shuffled(score, sample, y, weight, columns, rng) for _ in range(repeats)]
             losses.append({"name": name, "loss": float(np.mean(lost)), "std": float(np.std(lost))})
-        advance()
     return sorted(losses, key=lambda found: -found["loss"])
 
 

@@ -1,6 +1,6 @@
 """The watcher: brings the model that an alias names into a cache, and says what the registry told.
 
-A process of its own, for MLflow takes 250 MB and seconds to load. A model is brought whole and vetted, as a
+A process of its own, for MLflow takes 270 MB and seconds to load. A model is brought whole and vetted, as a
 worker would load it, before it is named; one that is refused leaves what was named before.
 """
 

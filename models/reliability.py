@@ -14,6 +14,7 @@ from models.scored import Scored
 
 TOP_SHARES = (0.0001, 0.001, 0.01)
 MIN_FRAUDS = 200
+_DECADES, _BINS_A_DECADE = 5, 3
 """With fewer, calibration is a guess, and a warning says so."""
 
 SLOPE_BAND = (0.8, 1.25)
@@ -105,13 +106,12 @@ def top(found: Scored, share: float) -> dict[str, Any]:
     return {"share": share, **answer, "off": not low <= answer["expected"] <= high}
 
 
-def bins(found: Scored, least: float = 1e-5, per_decade: int = 3) -> list[dict[str, Any]]:
+def bins(found: Scored) -> list[dict[str, Any]]:
     """Mean score, share of fraud and its interval in bins of equal width in the score's logarithm.
 
-    Scores below `least` are one bin. Empty bins are left out.
+    Scores below 1e-5 are one bin. Empty bins are left out.
     """
-    decades = -np.log10(least)
-    edges = np.logspace(np.log10(least), 0, round(decades * per_decade) + 1)
+    edges = np.logspace(-_DECADES, 0, _DECADES * _BINS_A_DECADE + 1)
     of = np.searchsorted(edges[:-1], found.score, "right")
     return [_shares(found.take(of == number)) for number in np.unique(of)]
 

@@ -155,7 +155,7 @@ def served(found: Found, drawn: Mapping[str, str]) -> str:
     notes = "".join(f'<p class="lead">{escape(note)}</p>' for note in found["notes"])
     return section(
         "groups", "Whom it serves, and whom less",
-        "Shaded: served much worse than the rest. Grey: under 20 frauds, too small for a verdict. "
+        "Shaded: served much worse than the rest. Grey: under 20 frauds, too small for a verdict on recall. "
         "A typology's payments are its frauds.",
         figures(
             [("groups", "Frauds held or denied; the dashed line is all, grey ticks the champion.")], drawn

@@ -284,6 +284,7 @@ class Retraining:
                 f"version {found.version} was rolled back; `vigia models promote {found.version}` overrules"
             )
             return {"outcome": REFUSED, "gates": [Finding("rollback", GATE_REFUSED, told).as_dict()]}
+        self._steps.say("7-promote", False)
         try:
             answer = promote(self._registry, found, self._plan.gates, self._plan.features)
         except GateRefused as refused:

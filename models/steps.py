@@ -25,7 +25,7 @@ class Steps:
 
     def __init__(self, folder: Path, say: Say = lambda _name, _known: None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._say = folder, say
+        self.folder, self.say = folder, say
 
     def alone(self) -> AbstractContextManager[None]:
         """Raises VigiaError if another run works in the folder: both would write the same files."""
@@ -46,7 +46,7 @@ class Steps:
         print_of_given = _hash(given)
         known = _read(file)
         found = known.get("given") == print_of_given and whole(known["answer"])
-        self._say(name, found)
+        self.say(name, found)
         if found:
             answer: Answer = known["answer"]
             return answer

@@ -21,11 +21,9 @@ _ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold
 Node = Mapping[str, Any]
 
 
-def raw_logits(
-    booster: lgb.Booster, vectors: NDArray[np.float32], num_iteration: int | None = None
-) -> NDArray[np.float64]:
+def raw_logits(booster: lgb.Booster, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """LightGBM's raw logits (n,) of vectors (n, k)."""
-    return np.asarray(booster.predict(vectors, raw_score=True, num_iteration=num_iteration), dtype=np.float64)
+    return np.asarray(booster.predict(vectors, raw_score=True), dtype=np.float64)
 
 
 def read(booster: lgb.Booster) -> Ensemble:

@@ -26,7 +26,7 @@ class Intake:
         self._observed: set[Place] = set()
 
     async def batches(self, stream: Any) -> AsyncIterator[list[Any]]:
-        """Events of what waits in the agent's queue, each a chunk: at most `batch_max` by weight."""
+        """Events of what waits in the agent's queue, each a chunk: about `batch_max` by weight."""
         queue = stream.channel.queue
         self._consumer.waiting = lambda: sum(event.message.weight for event in queue._queue)
         async for event in stream.noack().events():

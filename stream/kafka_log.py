@@ -222,7 +222,7 @@ class KafkaLog:
             low, newest = max(start, end - _READ_BACK), None
             for message in self.messages("decisions", partition, low, end):
                 headers: dict[str, Any] = dict(message.headers() or [])
-                # Another group's decisions (a shadow worker's, say) are not ours to keep to.
+                # Another group's decisions are not ours to keep to.
                 if headers.get("group") != self._settings.group_id.encode():
                     continue
                 if headers.get("source_topic_id", topic_id.encode()) != topic_id.encode():

@@ -154,7 +154,7 @@ class FraudReportMessage(_Message):
 
 class ReasonMessage(_Message):
     code: str
-    text: str = Field(description="pt-BR, for the customer and the analyst")
+    text: str = Field(description="pt-BR, for the analyst; the customer's goes by the code")
 
 
 class DecisionMessage(_Message):

@@ -11,8 +11,8 @@ _HEAD = f"""# Reasons
 
 Made by `vigia reasons --markdown > docs/reasons.md`; a test holds it to the code.
 
-A decision that is not APPROVE carries at most {MAX_REASONS} reasons, the weightiest first: the families of
-features whose exact SHAP values, by the model that decided, raise the score in sum
+A decision that is not APPROVE carries at most {MAX_REASONS} reasons, the weightiest first (`REPLAYED` before
+all): the families of features whose exact SHAP values, by the model that decided, raise the score in sum
 ([ADR 0014](adr/0014-reasons.md)). A reason says what was weighed, not that anything is proven; the alert's
 `evidence` has the values. Codes are stable: texts may be reworded, a code keeps its meaning.
 

@@ -44,7 +44,7 @@ auto.create.topics.enable=false
 # after kill -9 a broker is let in again once its former self has been silent for this long (default 9 s)
 broker.session.timeout.ms=5000
 broker.heartbeat.interval.ms=1000
-# room for a dead letter: its topic takes 4 MiB a message, everything else Kafka's own limit of 1 MiB
+# room for a dead letter: its topic takes 4 MiB a message, the inputs 2, all else Kafka's own limit of 1
 replica.fetch.max.bytes=8388608
 socket.request.max.bytes=104857600
 # the default buffer of 128 MiB would be a quarter of this heap

@@ -24,7 +24,6 @@ _WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _REAIS = re.compile(r"\d{1,16}\.\d{2}")
 
 _TIME, _MONEY = pa.timestamp("ms", "UTC"), pa.decimal128(18, 2)
-_TEXTS = ("event_id", "payer_account", "payee_account")
 _LOG = [("log_partition", pa.int32()), ("log_offset", pa.int64())]
 _SOURCE = [("source_partition", pa.int32()), ("source_offset", pa.int64())]
 

@@ -29,7 +29,8 @@ def leak_check(
 ) -> None:
     """Build vectors again from the history cut off at TIME, and compare them bit for bit.
 
-    Exit 1: some differ, so they were made with what came later; the features are named. The vectors of a
+    Exit 1: some differ, so they were made with what came later; the features are named. Or a payment is in
+    one of the two alone, or nothing could be compared. The vectors of a
     feature log are of the order in which payments came, not of event time: late ones differ.
     """
     with train_extra():

@@ -25,7 +25,7 @@ ExcludeKnown = Annotated[
 AsOf = Annotated[
     str | None,
     typer.Option(
-        metavar="DAY", help="Labels: reports before this day; payments of its last 8 days are left out."
+        metavar="DAY", help="Labels: reports before this day; payments of the 7 days before it are left out."
     ),
 ]
 FoldDays = Annotated[int, typer.Option(min=1, help="Days of a fold; the figures' spread is over the folds.")]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from models.mlflow_registry import Registry
 
 Product = Annotated[str, typer.Option("--product", help="Whose versions.")]
-File = typer.Option(metavar="FILE")
 
 
 def register(models: typer.Typer) -> None:
@@ -139,7 +138,7 @@ def watch_command(
     """Bring the model that an alias names into the cache, and again whenever that changes, until it is ended.
 
     `vigia worker` starts one by itself. Start it by hand where workers have no extra `train`: they need no
-    more than the cache. Of several on one cache, one watches and the others wait for it to end.
+    more than the cache. Of several for one address, one watches and the others wait for it to end.
     """
     if with_parent:
         Thread(target=_end_with_parent, daemon=True).start()
