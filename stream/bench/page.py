@@ -27,8 +27,8 @@ of all pairs: a payer's three payments a day are spread over them.
 
 In all, Redis used {per_entity:,.0f} bytes an entity (`used_memory`: with rings, the table of keys and that
 of expiries), or {per_payer:,.0f} bytes for a payer with all that it brings:
-{mix}. Every key expires {ttl:.0f} days after it was last
-written (checked for every key; the deletion proven on {gone:,}). So in the long run the entities of the last
+{mix}. Every such key expires {ttl:.0f} days after it was last
+written (checked for every one; the deletion proven on {gone:,}). So in the long run the entities of the last
 {ttl:.0f} days are there, not those of {days:g}: as many payers, but more pairs that paid once.
 
 ## Payers → GB
