@@ -14,8 +14,9 @@ from models.scored import Scored
 
 TOP_SHARES = (0.0001, 0.001, 0.01)
 MIN_FRAUDS = 200
-_DECADES, _BINS_A_DECADE = 5, 3
 """With fewer, calibration is a guess, and a warning says so."""
+
+_DECADES, _BINS_A_DECADE = 5, 3
 
 SLOPE_BAND = (0.8, 1.25)
 """A slope whose whole interval lies outside is a warning."""

@@ -278,13 +278,13 @@ class Retraining:
         """Not kept: whether it is the champion is what the registry says now."""
         if not self._plan.promote:
             return {"outcome": REGISTERED, "gates": []}
+        self._steps.say("7-promote", False)
         found = self._registry.get(version["version"]["version"])
         if found.rolled_back:
             told = (
                 f"version {found.version} was rolled back; `vigia models promote {found.version}` overrules"
             )
             return {"outcome": REFUSED, "gates": [Finding("rollback", GATE_REFUSED, told).as_dict()]}
-        self._steps.say("7-promote", False)
         try:
             answer = promote(self._registry, found, self._plan.gates, self._plan.features)
         except GateRefused as refused:

@@ -30,7 +30,7 @@ log = logging.getLogger("vigia.agents")
 _SWEEP_SECONDS = 1.0
 
 _STOP_SECONDS = 10.0
-"""What Faust's part of a stop may take, after the deliveries in flight: most often half a second."""
+"""What Faust's part of a stop may take, after the deliveries in flight: most often less than two."""
 
 
 def make_app(settings: Settings) -> faust.App:

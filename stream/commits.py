@@ -4,6 +4,7 @@ The one place that reaches into Faust's consumer for it (docs/adr/0004). Faust c
 metadata; `KafkaLog.stands` reads the ids back and knows by them what a worker of a deleted topic committed.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from aiokafka.errors import CommitFailedError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, ensure_aiokafka_TP
 from faust.types import TP
+from mode import Service
 
 from stream.chunks import ChunkedConsumer
 from stream.fence import Fence
@@ -24,6 +26,8 @@ log = logging.getLogger("vigia.commits")
 _FETCH_BYTES, _FETCH_WAIT_MS = 8192, 5
 """Some twenty payments, or what came in 5 ms. Else each that a producer sends alone is fetched alone, which
 costs the broker and both threads here more than the payment itself."""
+
+_REFRESHING_SECONDS = 1.0
 
 
 class Commits:
@@ -68,6 +72,19 @@ class _FencedThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = _FETCH_BYTES, _FETCH_WAIT_MS
         return consumer
+
+    @Service.task
+    async def _keep_refreshing(self) -> None:
+        """aiokafka's task that refreshes its metadata ends for good at an error that it does not expect, as
+        in the seconds in which a broker comes back. Whoever looks for the coordinator then waits for it for
+        ever: no heartbeat, no commit, and a stop that does not end."""
+        async for _ in self.itertimer(_REFRESHING_SECONDS, name="refreshing"):
+            client = self._ensure_consumer()._client
+            task = client._sync_task
+            if task is not None and task.done():
+                why = "cancelled" if task.cancelled() else task.exception()
+                log.warning("aiokafka stopped refreshing its metadata (%r): begun again", why)
+                client._sync_task = asyncio.get_running_loop().create_task(client._md_synchronizer())
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust does not see the chunks that `Intake` takes from the queue by hand. From the sixth

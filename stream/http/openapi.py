@@ -13,7 +13,8 @@ DESCRIPTION = """Send a Pix payment order and get its decision: APPROVE, REVIEW 
 **No answer is not an APPROVE.** Only a 200 whose `decision` is APPROVE is one. A timeout, a broken
 connection, any 5xx and any 4xx is not. After a timeout, 503 or 504 ask again with the same `event_id` and the
 same content: within 15 minutes you get the very bytes of the first decision, and the payment is counted once,
-however often you ask. Until then hold the payment (PAGFRD) or refuse it.
+however often you ask. Until then hold the payment (PAGFRD) or refuse it. Do not ask after those 15 minutes:
+the decision is on the topic, and an id that was forgotten would count as a new payment.
 """
 
 _EXAMPLE = {

@@ -23,7 +23,7 @@ TITLES = {
     504: "No decision in time",
 }
 
-_ASK_AGAIN = "This is not an APPROVE: ask again with the same event_id and the same content."
+_ASK_AGAIN = "This is not an APPROVE: ask again within 15 minutes, same event_id and same content."
 
 
 class Problem(Exception):

@@ -191,7 +191,7 @@ def test_every_dead_letter_code_has_an_answer_that_is_no_approval(code: str) -> 
 
 
 def test_whoever_is_too_late_is_told_what_it_means() -> None:
-    assert "not an APPROVE: ask again with the same event_id" in late("e", 10).detail
+    assert "not an APPROVE: ask again within 15 minutes, same event_id" in late("e", 10).detail
 
 
 def test_health_and_metrics() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 from faust.app.base import App
 from faust.streams import Stream
 from faust.transport.conductor import ConductorCompiler
@@ -38,6 +39,7 @@ INTERNALS: dict[str, tuple[Any, str]] = {
         aiokafka.AIOKafkaConsumerThread._create_worker_consumer,
         "c2701bfc3e6f",
     ),
+    "_md_synchronizer: begun again if it died": (AIOKafkaClient._md_synchronizer, "e0421bffa9a7"),
     "start: where those settings are handed on": (AIOKafkaConsumer.start, "2f1ba7044332"),
     "_new_consumer_thread: overridden": (aiokafka.Consumer._new_consumer_thread, "0870ec53dea7"),
     "verify_event_path: overridden": (aiokafka.AIOKafkaConsumerThread.verify_event_path, "b983e7735f64"),

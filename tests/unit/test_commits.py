@@ -1,0 +1,70 @@
+"""What is changed of Faust's consumer thread, beside its commits (tests/integration, tests/e2e)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import pytest
+
+from stream.commits import _FencedThread
+
+
+async def finished(work: object) -> "asyncio.Task[None]":
+    task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    await asyncio.wait({task})
+    return task
+
+
+async def fails() -> None:
+    raise RuntimeError("not expected")
+
+
+async def ends_cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("work", "why"), [(fails, "not expected"), (ends_cancelled, "cancelled")])
+def test_metadata_that_are_no_longer_refreshed_are_refreshed_again(
+    work: object, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    refreshed = []
+
+    async def refresh() -> None:
+        refreshed.append(True)
+
+    async def look_twice(*_: object, **__: object) -> AsyncIterator[float]:
+        yield 1.0
+        await asyncio.sleep(0)
+        yield 1.0
+
+    async def watch() -> None:
+        dead = await finished(work())  # type: ignore[operator]
+        client = SimpleNamespace(_sync_task=dead, _md_synchronizer=refresh)
+        thread = SimpleNamespace(
+            itertimer=look_twice, _ensure_consumer=lambda: SimpleNamespace(_client=client)
+        )
+        await _FencedThread._keep_refreshing.fun(thread)
+        assert client._sync_task is not dead
+        await client._sync_task
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(watch())
+    assert refreshed
+    assert why in caplog.text
+
+
+def test_metadata_that_are_refreshed_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def once(*_: object, **__: object) -> AsyncIterator[float]:
+        yield 1.0
+
+    async def watch() -> None:
+        alive = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+        client = SimpleNamespace(_sync_task=alive, _md_synchronizer=fails)
+        thread = SimpleNamespace(itertimer=once, _ensure_consumer=lambda: SimpleNamespace(_client=client))
+        await _FencedThread._keep_refreshing.fun(thread)
+        assert client._sync_task is alive
+        alive.cancel()
+
+    asyncio.run(watch())
+    assert not caplog.text
