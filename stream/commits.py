@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
-from aiokafka.errors import CommitFailedError
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import CommitFailedError, KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, ensure_aiokafka_TP
 from faust.types import TP
@@ -29,6 +30,18 @@ costs the broker and both threads here more than the payment itself."""
 
 _REFRESHING_SECONDS = 1.0
 
+_send = AIOKafkaConnection.send
+
+
+def send_or_close(connection: Any, request: Any, expect_response: bool = True) -> Any:
+    """aiokafka's own, which expects OSError of a connection that broke. Of one that is closed uvloop raises
+    RuntimeError, which nobody there expects: it ended the task that refreshes the metadata for good."""
+    try:
+        return _send(connection, request, expect_response)
+    except RuntimeError as closed:
+        connection.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"the connection is closed: {closed}") from closed
+
 
 class Commits:
     """What the app commits, and how."""
@@ -45,6 +58,7 @@ class Commits:
                 return _FencedThread(self, commits=commits, loop=self.loop, beacon=self.beacon)
 
         app.transport.Consumer = FencedConsumer  # type: ignore[misc]
+        AIOKafkaConnection.send = send_or_close
 
     def with_id(self, offsets: Mapping[TP, int]) -> dict[Any, OffsetAndMetadata]:
         return {
@@ -75,9 +89,9 @@ class _FencedThread(AIOKafkaConsumerThread):
 
     @Service.task
     async def _keep_refreshing(self) -> None:
-        """aiokafka's task that refreshes its metadata ends for good at an error that it does not expect, as
-        in the seconds in which a broker comes back. Whoever looks for the coordinator then waits for it for
-        ever: no heartbeat, no commit, and a stop that does not end."""
+        """aiokafka's task that refreshes its metadata ends in silence, and for good, at an error that it does
+        not expect. Whoever looks for the coordinator then waits for it for ever: no heartbeat, no commit, and
+        a stop that does not end. `send_or_close` is for the one error that was seen to do it."""
         async for _ in self.itertimer(_REFRESHING_SECONDS, name="refreshing"):
             client = self._ensure_consumer()._client
             task = client._sync_task

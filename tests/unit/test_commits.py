@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.conn import CloseReason
+from aiokafka.errors import KafkaConnectionError
 
-from stream.commits import _FencedThread
+from stream import commits
+from stream.commits import _FencedThread, send_or_close
 
 
 async def finished(work: object) -> "asyncio.Task[None]":
@@ -68,3 +71,15 @@ def test_metadata_that_are_refreshed_are_left_alone(caplog: pytest.LogCaptureFix
 
     asyncio.run(watch())
     assert not caplog.text
+
+
+def test_a_connection_that_uvloop_says_is_closed_is_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    reasons: list[object] = []
+    connection = SimpleNamespace(close=lambda *, reason: reasons.append(reason))
+    monkeypatch.setattr(commits, "_send", closed)
+    with pytest.raises(KafkaConnectionError, match="the handler is closed"):
+        send_or_close(connection, object())
+    assert reasons == [CloseReason.CONNECTION_BROKEN]

@@ -21,6 +21,8 @@ from faust.transport.utils import DefaultSchedulingStrategy, TopicBuffer
 from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.queues import FlowControlQueue
 
+from stream import commits
+
 INTERNALS: dict[str, tuple[Any, str]] = {
     "getmany: fetch, generation and flow checks, seek back": (Consumer.getmany, "4b168d84882a"),
     "_wait_next_records: what it waits for": (Consumer._wait_next_records, "6218e1969a63"),
@@ -39,6 +41,7 @@ INTERNALS: dict[str, tuple[Any, str]] = {
         aiokafka.AIOKafkaConsumerThread._create_worker_consumer,
         "c2701bfc3e6f",
     ),
+    "send: which errors are a broken connection's": (commits._send, "5909ea32f4ef"),
     "_md_synchronizer: begun again if it died": (AIOKafkaClient._md_synchronizer, "e0421bffa9a7"),
     "start: where those settings are handed on": (AIOKafkaConsumer.start, "2f1ba7044332"),
     "_new_consumer_thread: overridden": (aiokafka.Consumer._new_consumer_thread, "0870ec53dea7"),
