@@ -87,10 +87,6 @@ def outcome_costs(costs: Costs, y: NDArray[np.bool_], amount: Floats) -> Floats:
     return np.column_stack([loss, review, np.where(y, 0.0, costs.wrong_denial)])
 
 
-_MARGIN = 1e-4
-"""In logit: farther than a float32 of the served model lies from the one that was trained."""
-_AROUND = 8
-
 SCORES = np.array([
     0.0, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25,
     0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0,
@@ -157,6 +153,11 @@ def _at(review: int, deny: int) -> Thresholds:
     )
 
 
+TOLERANCE = 1e-4
+"""In logit: how far the served model may lie from the one that was trained (`models.export`)."""
+_AROUND = 8
+
+
 def settled(chosen: Thresholds, scores: Floats, amount: Floats) -> Thresholds:
     """The thresholds, each clear of these rows (see `settle`): a float32's last bits decide about none."""
     loss = scores * amount
@@ -170,15 +171,15 @@ def settled(chosen: Thresholds, scores: Floats, amount: Floats) -> Thresholds:
 
 
 def settle(threshold: float, scores: Floats) -> float:
-    """A bound on the score, moved into a gap near it if a row is within `_MARGIN` in logit."""
+    """A bound on the score, moved into a gap near it if a row is within `TOLERANCE` in logit."""
     if not 0.0 < threshold < 1.0:
         return threshold
-    return _settle(threshold, scores, _MARGIN * threshold * (1.0 - threshold))
+    return _settle(threshold, scores, TOLERANCE * threshold * (1.0 - threshold))
 
 
 def settle_loss(threshold: float, loss: Floats) -> float:
-    """A bound on p × amount, moved likewise: `_MARGIN` in logit moves the product by its share at most."""
-    return _settle(threshold, loss, _MARGIN * threshold) if threshold > 0.0 else threshold
+    """A bound on p × amount, moved likewise: `TOLERANCE` in logit moves the product by its share at most."""
+    return _settle(threshold, loss, TOLERANCE * threshold) if threshold > 0.0 else threshold
 
 
 def _settle(threshold: float, values: Floats, slack: float) -> float:

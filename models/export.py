@@ -7,7 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.calibration import Calibration
-from models.costs import Thresholds
+from models.costs import TOLERANCE, Thresholds
 from models.explain import require_affordable
 from models.scorer import open_session, run_session
 from models.trees import Ensemble, ExportRefused
@@ -18,7 +18,6 @@ Logits = NDArray[np.float64]
 Trained = Callable[[Vectors], Logits]
 """The trained model's raw logits (n,) of vectors (n, k), as its own library computes them."""
 
-TOLERANCE = 1e-4  # in logit
 _CHUNK = 16_384
 _NAN_ROWS = 1_000
 _VISITORS = 4_096
@@ -35,8 +34,8 @@ def export(
 ) -> bytes:
     """The trained model's trees as ONNX bytes, checked on the training `vectors` (n, k).
 
-    Raises ExportRefused unless the two decide alike on all of them and agree within 1e-4 in logit: on them,
-    on rows with many NaN, and on rows that lie on a split's threshold or one float32 beside it.
+    Raises ExportRefused unless the two decide alike on all of them and agree within `TOLERANCE` in logit:
+    on them, on rows with many NaN, and on rows that lie on a split's threshold or one float32 beside it.
     Trees too many or too deep for reasons in time are refused too.
     """
     require_affordable(ensemble)

@@ -6,12 +6,9 @@ acknowledgement, because a graceful stop would commit. docs/adr/0004 lists the i
 """
 
 import asyncio
-import logging
-import os
 import ssl
 import tempfile
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import faust
@@ -22,10 +19,8 @@ from stream.commits import Commits
 from stream.health import Health
 from stream.intake import Intake
 from stream.settings import Settings
-from stream.turns import SESSION_SECONDS, Turns, or_leave
+from stream.turns import SESSION_SECONDS, Turns, leave_after, or_leave
 from stream.worker import INPUTS, Worker
-
-log = logging.getLogger("vigia.agents")
 
 _SWEEP_SECONDS = 1.0
 
@@ -126,19 +121,3 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
         while not app.should_stop:
             await asyncio.sleep(_SWEEP_SECONDS)
             await or_leave(turns.sweep())
-
-
-def leave_after(seconds: float) -> None:
-    """End the process if it has not ended by then. Nothing is lost: what is not committed is read again.
-
-    Faust's last commit has been seen to wait for good (docs/adr/0004), and its partitions with it.
-    """
-
-    def leave() -> None:
-        log.error("Faust did not stop within %g s: leaving", seconds)
-        logging.shutdown()
-        os._exit(1)
-
-    timer = Timer(seconds, leave)
-    timer.daemon = True
-    timer.start()

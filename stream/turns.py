@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine, Sequence
+from threading import Timer
 from typing import Any
 
 from features.errors import VigiaError
@@ -45,8 +46,27 @@ async def or_leave(work: Coroutine[Any, Any, None]) -> None:
     except BaseException as error:
         told = error if isinstance(error, VigiaError) else "leaving before anything is acknowledged"
         log.critical("cannot go on: %s", told, exc_info=not isinstance(error, VigiaError))
-        logging.shutdown()
-        os._exit(1)
+        _leave()
+
+
+def leave_after(seconds: float) -> None:
+    """End the process if it has not ended by then. Nothing is lost: what is not committed is read again.
+
+    Faust's last commit has been seen to wait for good (docs/adr/0004), and its partitions with it.
+    """
+
+    def leave() -> None:
+        log.error("Faust did not stop within %g s: leaving", seconds)
+        _leave()
+
+    timer = Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _leave() -> None:
+    logging.shutdown()
+    os._exit(1)
 
 
 class _Left(Exception):

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.local import Service, ServiceError, start_redis
 from deploy.local.ports import free_port
 from deploy.local.process import wait_until
-from deploy.local.redis import REWRITE_FROM
+from deploy.local.redis import KEPT
 from stream.bench.sources import Message
 from stream.kafka_client import END
 from stream.publish import Outgoing, publish
@@ -127,9 +127,8 @@ def _redis(folder: Path, dump: Path) -> Iterator[Service]:
 def _write_log(service: Service) -> None:
     """The append-only file as `vigia up` has it. Redis reads a dump only without one, so it is turned on."""
     with redis.Redis.from_url(service.address) as client:
-        client.config_set("auto-aof-rewrite-min-size", REWRITE_FROM)
-        client.config_set("appendfsync", "everysec")
-        client.config_set("appendonly", "yes")
+        for name, value in KEPT.items():
+            client.config_set(name, value)
 
         def written() -> bool:
             told = client.info("persistence")

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stream import metrics
 from stream.http.body import read_order, traceparent
 from stream.http.openapi import DESCRIPTION, TITLE, decisions_operation, describe
-from stream.http.problems import MEDIA_TYPE, Problem
+from stream.http.problems import MEDIA_TYPE, Problem, failed
 from stream.http.service import DoorService
 
 log = logging.getLogger("vigia.door")
@@ -93,8 +93,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _internal(request: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
-    detail = "the door failed. This is not an APPROVE: ask again with the same event_id."
-    return await _problem(request, Problem(500, "INTERNAL", detail))
+    return await _problem(request, failed())
 
 
 class Measured:

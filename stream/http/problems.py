@@ -83,6 +83,10 @@ def crowded(event_id: str) -> Problem:
     )
 
 
+def failed() -> Problem:
+    return Problem(500, "INTERNAL", f"the door failed. {_ASK_AGAIN}")
+
+
 def late(event_id: str, seconds: float) -> Problem:
     detail = f"the order is kept and will be decided, but was not within {seconds:g} s. {_ASK_AGAIN}"
     return Problem(504, "NO_DECISION_YET", detail, event_id)

@@ -11,7 +11,7 @@ from stream import agents
 from stream.health import Health
 from stream.settings import Settings
 
-LEAVING = "from time import sleep; from stream.agents import leave_after; leave_after(0.05); sleep(30)"
+LEAVING = "from time import sleep; from stream.turns import leave_after; leave_after(0.05); sleep(30)"
 
 
 def test_a_process_that_does_not_stop_leaves() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +13,6 @@ from stream import commits
 from stream.commits import _FencedThread, send_or_close
 
 
-async def finished(work: object) -> "asyncio.Task[None]":
-    task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
-    await asyncio.wait({task})
-    return task
-
-
 async def fails() -> None:
     raise RuntimeError("not expected")
 
@@ -27,27 +21,32 @@ async def ends_cancelled() -> None:
     raise asyncio.CancelledError
 
 
+async def looked_at(client: SimpleNamespace, looks: int) -> None:
+    """The thread's task, so many times, on what it reaches of aiokafka."""
+
+    async def timer(*_: object, **__: object) -> AsyncIterator[float]:
+        for _look in range(looks):
+            yield 1.0
+            await asyncio.sleep(0)
+
+    thread = SimpleNamespace(itertimer=timer, _ensure_consumer=lambda: SimpleNamespace(_client=client))
+    await _FencedThread._keep_refreshing.fun(thread)
+
+
 @pytest.mark.parametrize(("work", "why"), [(fails, "not expected"), (ends_cancelled, "cancelled")])
 def test_metadata_that_are_no_longer_refreshed_are_refreshed_again(
-    work: object, why: str, caplog: pytest.LogCaptureFixture
+    work: Callable[[], Coroutine[None, None, None]], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     refreshed = []
 
     async def refresh() -> None:
         refreshed.append(True)
 
-    async def look_twice(*_: object, **__: object) -> AsyncIterator[float]:
-        yield 1.0
-        await asyncio.sleep(0)
-        yield 1.0
-
     async def watch() -> None:
-        dead = await finished(work())  # type: ignore[operator]
+        dead = asyncio.create_task(work())
+        await asyncio.wait({dead})
         client = SimpleNamespace(_sync_task=dead, _md_synchronizer=refresh)
-        thread = SimpleNamespace(
-            itertimer=look_twice, _ensure_consumer=lambda: SimpleNamespace(_client=client)
-        )
-        await _FencedThread._keep_refreshing.fun(thread)
+        await looked_at(client, 2)
         assert client._sync_task is not dead
         await client._sync_task
 
@@ -58,14 +57,10 @@ def test_metadata_that_are_no_longer_refreshed_are_refreshed_again(
 
 
 def test_metadata_that_are_refreshed_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    async def once(*_: object, **__: object) -> AsyncIterator[float]:
-        yield 1.0
-
     async def watch() -> None:
-        alive = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+        alive = asyncio.create_task(asyncio.sleep(60))
         client = SimpleNamespace(_sync_task=alive, _md_synchronizer=fails)
-        thread = SimpleNamespace(itertimer=once, _ensure_consumer=lambda: SimpleNamespace(_client=client))
-        await _FencedThread._keep_refreshing.fun(thread)
+        await looked_at(client, 1)
         assert client._sync_task is alive
         alive.cancel()
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.local.redis import KEPT
+
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILES = sorted((ROOT / "deploy" / "docker").glob("*.Dockerfile"))
@@ -19,6 +21,12 @@ def pins(lock: str) -> dict[str, str]:
     lines = (ROOT / lock).read_text().splitlines()
     found = (re.match(r"([a-z0-9._-]+)==(\S+)", line) for line in lines)
     return {match[1]: match[2] for match in found if match}
+
+
+def copied(file: Path) -> list[Path]:
+    """What a Dockerfile copies of this repository."""
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", file.read_text(), re.MULTILINE)
+    return [ROOT / source for copy in copies for source in copy.split()]
 
 
 def test_compose_has_kafka_redis_and_the_worker() -> None:
@@ -58,6 +66,7 @@ def test_redis_never_evicts_and_keeps_every_write() -> None:
     command = " ".join(COMPOSE["services"]["redis"]["command"])
     assert "--maxmemory-policy noeviction" in command
     assert "--appendonly yes" in command
+    assert [name for name, value in KEPT.items() if f"--{name} {value}" not in command] == []
 
 
 def test_the_build_of_each_image_is_there() -> None:
@@ -76,19 +85,16 @@ def test_an_image_is_not_root_has_a_health_check_and_hashed_packages(file: Path)
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
 def test_an_image_copies_what_is_there(file: Path) -> None:
-    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", file.read_text(), re.MULTILINE)
-    sources = [source for copy in copies for source in copy.split()]
-    assert sources
-    assert [source for source in sources if not (ROOT / source).exists()] == []
+    assert copied(file)
+    assert [str(source) for source in copied(file) if not source.exists()] == []
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
 def test_an_image_copies_every_module(file: Path) -> None:
-    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", file.read_text(), re.MULTILINE)
-    copied = [ROOT / source for copy in copies for source in copy.split()]
+    places = copied(file)
     packages = ("features", "models", "stream", "deploy")
     modules = [module for package in packages for module in (ROOT / package).rglob("*.py")]
-    assert [str(m) for m in modules if not any(m == c or c in m.parents for c in copied)] == []
+    assert [str(m) for m in modules if not any(m == place or place in m.parents for place in places)] == []
 
 
 @pytest.mark.parametrize("lock", LOCKS)
