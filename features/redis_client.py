@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio as aioredis
@@ -28,6 +29,8 @@ NoScript = errors.NoScriptError
 _NO_WRITES = re.compile(
     r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|non local key)\b"
 )
+_DISK = "MISCONF"
+_NOTHING = "return 0"
 _AWAY = (
     errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
     errors.RedisClusterException, errors.TryAgainError, OSError, asyncio.IncompleteReadError,
@@ -143,6 +146,22 @@ async def answer(awaitable: Any) -> Any:
         if isinstance(error, errors.OutOfMemoryError | errors.ReadOnlyError) or _NO_WRITES.search(str(error)):
             raise StateAway(f"Redis takes no writes now: {error}") from error
         raise StateError(f"Redis refused the call: {error}") from error
+
+
+async def written(client: Any, awaitable: Any) -> Any:
+    """The answer of a command that writes.
+
+    A Redis before 7.0 that finished a rewrite of its file while it could not write to it has nothing left to
+    write: it never finds out that it can again, and refuses all writes for good. SCRIPT LOAD is none to it,
+    and goes into the file.
+    """
+    try:
+        return await answer(awaitable)
+    except StateAway as away:
+        if _DISK in str(away):
+            with suppress(StateError):
+                await answer(client.script_load(_NOTHING))
+        raise
 
 
 def _told(error: BaseException) -> str:

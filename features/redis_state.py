@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from features.aggregates import UNKNOWN
 from features.catalog import SLOTS
-from features.redis_client import Line, NoScript, answer, dial, infos, is_cluster, scan
+from features.redis_client import Line, NoScript, answer, dial, infos, is_cluster, scan, written
 from features.redis_plan import KINDS, LAYOUT_VERSION, SCRIPT, part_columns
 from features.state import (
     ANSWERED,
@@ -230,7 +230,8 @@ class RedisState:
         return [_least(states) for states in found.values()]
 
     async def claim(self, group: str) -> str:
-        await answer((await self.client()).set(self.owner_key, group, nx=True))
+        client = await self.client()
+        await written(client, client.set(self.owner_key, group, nx=True))
         return await self.owner() or group
 
     @property
@@ -301,9 +302,9 @@ class RedisState:
         client = await self.client()
         send = self._line or client.execute_command
         try:
-            return await answer(send("EVALSHA", _SHA, len(keys), *keys, *args))
+            return await written(client, send("EVALSHA", _SHA, len(keys), *keys, *args))
         except NoScript:  # a new Redis, or a replica that took over
-            return await answer(send("EVAL", SCRIPT, len(keys), *keys, *args))
+            return await written(client, send("EVAL", SCRIPT, len(keys), *keys, *args))
 
 
 def _numbers(call: Call, statuses: NDArray[np.uint8], last: int, earlier: Sequence[bytes | int]) -> list[int]:

@@ -78,7 +78,7 @@ DOOR_FORGOTTEN = Counter("vigia_door_forgotten", "Outcomes dropped before 15 min
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Time one stage of a batch: decode, state, vectors, score, encode, deliver."""
+    """Time one stage of a batch: decode, state, vectors, score, encode, log, send, deliver."""
     start = time.perf_counter()
     try:
         yield

@@ -242,8 +242,9 @@ class Pipeline:
         # What those versions decided and delivered is in `decided`, read back when this worker took over,
         # and stands; what they did not deliver nobody saw, so this worker's versions may decide it.
         judgements = judge.judge(events, matrix, replayed)
-        for payment, vector, judgement in zip(payments, matrix, judgements, strict=True):
-            self._conclude(payment, vector, judgement, outcomes)
+        with metrics.stage("log"):
+            for payment, vector, judgement in zip(payments, matrix, judgements, strict=True):
+                self._conclude(payment, vector, judgement, outcomes)
 
     def _sort(self, batch: Decoded, answer: Answer, outcomes: Outcomes) -> tuple[list[Payment], list[int]]:
         """The transactions to decide and their rows of `answer.slots`; the rest is concluded here."""

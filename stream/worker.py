@@ -185,7 +185,9 @@ class Worker:
             log.warning("a rebalance came: a batch is left to its new owner")
             return None
         # Nothing awaited since the check: see `delivered`.
-        delivering = asyncio.create_task(self._deliver(outcomes, self._outputs.send(outcomes)))
+        with metrics.stage("send"):
+            delivery = self._outputs.send(outcomes)
+        delivering = asyncio.create_task(self._deliver(outcomes, delivery))
         self._delivering.add(delivering)
         delivering.add_done_callback(self._delivering.discard)
         return delivering

@@ -24,7 +24,12 @@ SETTINGS = {
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of the process with all its threads so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return cpu_seconds_of(Path(f"/proc/{pid}"))
+
+
+def cpu_seconds_of(task: Path) -> float:
+    """CPU time of a process, or of a thread, by its folder in /proc."""
+    fields = (task / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 

@@ -18,6 +18,7 @@ from features.errors import VigiaError
 from stream.bench.children import Child, child, cpu_seconds, memory_mb
 from stream.bench.ground import Counter, Field, Ground
 from stream.bench.sources import Message
+from stream.bench.stages import stage_seconds, thread_seconds
 
 WORKER = ("stream.cli", "worker")
 FLOOR = ("stream.bench.floor",)
@@ -38,6 +39,10 @@ class Drain:
     seconds: float
     cpu_us: dict[str, float]
     memory_mb: dict[str, float]
+    threads_us: dict[str, float]
+    """Of a worker's `cpu_us`, by its groups of threads."""
+    stages_us: dict[str, float]
+    """Of a batch, over the whole backlog; empty if the runner tells none."""
     alerts: int
     dead_letters: int
     payments: int
@@ -72,15 +77,18 @@ def drain(
             for i in range(workers)
         ]
         first = _decided(counters, 1, children, _FIRST_SECONDS)
-        began, cpu = time.perf_counter(), cpu_by_process(field, children)
+        began, cpu, threads = time.perf_counter(), cpu_by_process(field, children), thread_seconds(children)
         _decided(counters, wanted, children, _SILENT_SECONDS)
         seconds, spent = time.perf_counter() - began, cpu_by_process(field, children)
+        by_threads = {name: s - threads[name] for name, s in thread_seconds(children).items()}
         events = (wanted - first) or wanted  # all in one look: too few (--quick) for more than that it works
         return Drain(
             events,
             seconds,
             {name: (spent[name] - cpu[name]) / events * 1e6 for name in cpu},
             _memory(field, children),
+            {name: s / events * 1e6 for name, s in by_threads.items()},
+            {name: s / wanted * 1e6 for name, s in stage_seconds(children).items()},
             counters["alerts"](),
             counters["dead-letters"](),
             wanted,

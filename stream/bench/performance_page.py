@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from stream.bench import capacity
+from stream.bench.quantiles import medians
 from stream.bench.report import VERDICT, Report
+from stream.bench.stages import CONSUMER, LIBRDKAFKA, LOOP, STAGES
 from stream.bench.svg import bars, lines
 
 QUIET = 1.0
@@ -67,8 +69,8 @@ def _latency_lines(rates: Mapping[str, Any]) -> dict[str, list[tuple[float, floa
 
 def render(report: Report, stem: str) -> str:
     """The page."""
-    parts = (_head(report), _throughput(report, stem), _latency(report, stem), _sweeps(report, stem))
-    return "\n\n".join(filter(None, (*parts, _capacity(report), _METHOD))) + "\n"
+    measured = (_throughput(report, stem), _stages(report), _latency(report, stem), _sweeps(report, stem))
+    return "\n\n".join(filter(None, (_head(report), *measured, _capacity(report), _METHOD))) + "\n"
 
 
 def _head(report: Report) -> str:
@@ -126,6 +128,23 @@ def _throughput(report: Report, stem: str) -> str:
             _images(stem, ("throughput", "cpu")),
         )
     )
+
+
+def _stages(report: Report) -> str:
+    """The worker's share of Vigia's runs, the median of each row."""
+    runs = report.get("runs", "vigia") or []
+    if not all(run.get("stages_us") for run in runs) or not runs:
+        return ""
+    stages, threads = (medians([run[name] for run in runs]) for name in ("stages_us", "threads_us"))
+    rows = [(words, _number(stages[name], 1)) for name, words in STAGES.items()]
+    rest = {
+        "the event loop besides: Faust, chunks, the state's calls, acknowledgements": threads[LOOP]
+        - sum(stages.values()),
+        "the consumer's threads: aiokafka": threads[CONSUMER],
+        "librdkafka's threads: batches, compression, acknowledgements": threads[LIBRDKAFKA],
+    }
+    rows += [(words, _number(us, 1)) for words, us in rest.items()]
+    return "\n\n".join(("## The worker, by stage", _STAGES, _table(("", "µs an event"), rows)))
 
 
 def _latency(report: Report, stem: str) -> str:
@@ -203,6 +222,10 @@ def _capacity(report: Report) -> str:
 def _assumed() -> dict[str, Any]:
     return {"peak": capacity.PEAK, "busy": capacity.BUSY, "days": capacity.RETENTION_DAYS}
 
+
+_STAGES = """Of the same runs of Vigia. Stages hold the event loop and are timed by the clock, so what another
+process took of their core in between is in them, and misses in the event loop's rest; threads by the
+processor's time."""
 
 _CAPACITY = """## Capacity
 

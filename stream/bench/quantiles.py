@@ -1,6 +1,7 @@
 """Quantiles of what was measured: of all values, or of a Prometheus histogram's buckets."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -54,3 +55,8 @@ def buckets_of(exposition: str, name: str) -> Buckets:
 def between(before: Buckets, after: Buckets) -> Buckets:
     """What was counted from one look to the next."""
     return {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
+
+
+def medians(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of runs that tell the same figures: each one's."""
+    return {name: statistics.median(one[name] for one in found) for name in found[0]}

@@ -25,6 +25,7 @@ from stream.bench.ground import Ground
 from stream.bench.handbook import bench_folder
 from stream.bench.kept import Kept
 from stream.bench.latency import Load
+from stream.bench.quantiles import medians
 from stream.bench.sources import Message, crowd_source, main_source
 from stream.bench.sweep import sweep
 from stream.demo.ground import ground as unwound_folder
@@ -210,14 +211,10 @@ def _throughput_told(drains: dict[str, list[Drain]]) -> dict[str, Any]:
         "throughput": {name: round(rate) for name, rate in rates.items()},
         "ratio_baseline": round(rates["vigia"] / rates["baseline"], 2),
         "ratio_floor": round(rates["vigia"] / rates["floor"], 3),
-        "cpu_us_per_event": {name: _middle([one.cpu_us for one in found]) for name, found in drains.items()},
+        "cpu_us_per_event": {name: medians([one.cpu_us for one in found]) for name, found in drains.items()},
         "memory_mb": last.memory_mb,
         "runs": {name: [one.told() for one in found] for name, found in drains.items()},
     }
-
-
-def _middle(found: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in found) for name in found[0]}
 
 
 def latencies(bench: Bench, told_before: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stream.bench.stages import CONSUMER, LIBRDKAFKA, LOOP, STAGES
+
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis]
 
 
@@ -28,6 +30,10 @@ def test_a_quick_run_prints_every_figure(model_folder: Path) -> None:
     assert told["ratio_floor"] > 0
     assert set(told["memory_mb"]) == {"worker", "redis", "broker"}
     assert all(set(cost) == {"worker", "redis", "broker"} for cost in told["cpu_us_per_event"].values())
+    for run in told["runs"]["vigia"]:
+        assert set(run["stages_us"]) == set(STAGES)
+        assert all(spent > 0 for spent in run["stages_us"].values())
+        assert set(run["threads_us"]) == {LOOP, CONSUMER, LIBRDKAFKA}
     assert told["machine"]["cores"] >= 1
     assert set(told["latency_ms"]) == {"100", "1000", "3626"}
     for load in told["latency_ms"].values():

@@ -24,6 +24,7 @@ from stream.bench.report import Report
 from stream.bench.schedule import Schedule
 from stream.bench.sorted_sets import ALL, _sums
 from stream.bench.sources import Message
+from stream.bench.stages import STAGES
 from stream.bench.svg import bars, lines
 
 UNIT = Unit(
@@ -146,7 +147,11 @@ def test_the_baselines_windows_are_counts_and_sums() -> None:
 
 def figures() -> dict[str, Any]:
     """Of a run that met every bar but one."""
-    run = {"rate": 8_000, "payments": 100, "alerts": 1, "state_mb": 50.0, "log_bytes": 2_000.0}
+    run = {
+        "rate": 8_000, "payments": 100, "alerts": 1, "state_mb": 50.0, "log_bytes": 2_000.0,
+        "stages_us": dict.fromkeys(STAGES, 5.0),
+        "threads_us": {"event loop": 70.0, "consumer": 15.0, "librdkafka": 5.5},
+    }  # fmt: skip
     cpu = {"worker": 90.0, "redis": 60.0, "broker": 30.0}
     names = ("baseline", "baseline_in_one_read", "vigia", "vigia_prefilled", "floor")
     quantile = {"p50": 5.0, "p95": 9.0, "p99": 50.0, "p999": None, "max": 60.0}
@@ -180,6 +185,7 @@ def test_the_page_is_made_of_what_was_measured(tmp_path: Path) -> None:
     text = page.read_text()
     assert "| ms end to end at 3,626/s, p99 | ≤ 40 | 50.00 | MISSED |" in text
     assert "## Capacity" in text
+    assert "| the event loop besides: Faust, chunks, the state's calls, acknowledgements | 40.0 |" in text
     assert "## How cost grows" not in text
     shown = {line.partition("(")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")}
     assert shown == {str(p.relative_to(tmp_path)) for p in tmp_path.glob("performance/*.svg")}
