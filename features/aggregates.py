@@ -39,7 +39,8 @@ class Slot(NamedTuple):
     stat: `last`, `first` (ms), `count`, `sum` (centavos), `squares` (whole reais squared), `max`
     (centavos); of the list of counterparties `distinct` and `changed` (1 if the latest is another than this
     payment's); `newcomers` (bins of counterparties that are new, see `newcomers`); of the list of latest
-    payments `same` (as this amount) and `under` (a limit, see JUST_UNDER); `open`, `confirmed` (reports).
+    payments `same` (as this amount) and `under` (a limit, see JUST_UNDER); `open`, `confirmed` (reports);
+    `run` (days, see `reported_run`).
     `night`: only of payments made from 20 h to 6 h local.
     """
 
@@ -218,6 +219,56 @@ def _amount_z(frame: Frame, count: Columns, total: Columns, squares: Columns) ->
     mean = _mean(frame, count, total)
     # A floor of R$ 1 keeps an entity that always pays the same from answering infinity.
     return (frame.amount - mean) / np.maximum(_spread(mean, count, squares), 1.0)
+
+
+def _usual(entity: str) -> tuple[Slot, ...]:
+    """What an entity's payments between 60 and 7 days before are made of: a taken account is not in them."""
+    return (*_moments(entity, "60d"), *_moments(entity, "7d"))
+
+
+def _less(moments: Sequence[Columns]) -> Sequence[Columns]:
+    """Moments of the 60 days less those of the 7; these are fewer, but for what saturated."""
+    half = len(moments) // 2
+    return [np.maximum(a - b, 0.0) for a, b in zip(moments[:half], moments[half:], strict=True)]
+
+
+def _usual_mean(frame: Frame, moments: Sequence[Columns]) -> Columns:
+    count, total, _ = _less(moments)
+    return _mean(frame, count, total)
+
+
+def _amount_to_usual(frame: Frame, *moments: Columns) -> Columns:
+    return ratio(frame.amount, _usual_mean(frame, moments))
+
+
+def _amount_z_usual(frame: Frame, *moments: Columns) -> Columns:
+    return _amount_z(frame, *_less(moments))
+
+
+def _mean_to_usual(frame: Frame, *moments: Columns) -> Columns:
+    _, _, _, count, total, _ = moments
+    return ratio(_mean(frame, count, total), _usual_mean(frame, moments))
+
+
+def _largest_to_usual(frame: Frame, *needs: Columns) -> Columns:
+    *moments, largest = needs
+    return ratio(largest / 100.0, _usual_mean(frame, moments))
+
+
+def usual(entity: str, reason: str) -> tuple[Feature, ...]:
+    """This payment, the last week and the largest of a month against what the entity did before that week."""
+    words = f"the mean of this {entity}'s payments between 60 and 7 days before"
+    moments, largest = _usual(entity), Slot(entity, "max", "30d")
+    return (
+        Feature(f"amount_to_{entity}_usual", f"this amount divided by {words}", "ratio", reason,
+                _amount_to_usual, moments),
+        Feature(f"amount_z_{entity}_usual", f"standard deviations between this amount and {words}",
+                "standard deviations", reason, _amount_z_usual, moments),
+        Feature(f"{entity}_mean_7d_to_usual", f"mean amount of the last 7d divided by {words}", "ratio",
+                reason, _mean_to_usual, moments),
+        Feature(f"{entity}_max_30d_to_usual", f"largest payment of the last 30d divided by {words}", "ratio",
+                reason, _largest_to_usual, (*moments, largest)),
+    )  # fmt: skip
 
 
 def mean(entity: str, window: str, reason: str) -> Feature:
@@ -451,3 +502,12 @@ def reported_share(entity: str, window: str, reason: str) -> Feature:
         _reported_share,
         (Slot(entity, "confirmed", window), Slot(entity, "count", window, delayed=True)),
     )
+
+
+def reported_run(entity: str, reason: str) -> Feature:
+    """A share tells how much of a span was reported; this, whether it went on to its end, and since when."""
+    meaning = (
+        f"days, up to one report delay ago, in which this {entity}'s payments were reported: half of each "
+        "day's or more; 0 if the last one's were not"
+    )
+    return _answer(Slot(entity, "run"), "reported_run_days", meaning, "days", reason)

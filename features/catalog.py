@@ -78,12 +78,13 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         *(f.total("payee_key", window, KEY) for window in SHORT),
     ),
     "payer_amounts": (
-        *(f.mean("payer", window, AMOUNT) for window in ("24h", "7d", "30d", "60d")),
+        *(f.mean("payer", window, AMOUNT) for window in ("24h", "30d", "60d")),
         *(f.largest("payer", window, AMOUNT) for window in ("24h", "30d")),
-        *(f.deviation("payer", window, AMOUNT) for window in ("7d", "30d", "60d")),
-        *(f.amount_ratio("payer", window, AMOUNT) for window in ("24h", "7d", "30d")),
-        *(f.amount_z("payer", window, AMOUNT) for window in ("7d", "30d", "60d")),
+        *(f.deviation("payer", window, AMOUNT) for window in ("30d", "60d")),
+        *(f.amount_ratio("payer", window, AMOUNT) for window in ("24h", "30d")),
+        *(f.amount_z("payer", window, AMOUNT) for window in ("30d", "60d")),
         *(f.amount_to_largest("payer", window, AMOUNT) for window in ("24h", "30d")),
+        *f.usual("payer", AMOUNT),
         e.field("amount_share_of_balance", "this amount over the payer's balance before it, at most 1,000",
                 "ratio", AMOUNT, e.share_of_balance, (e.BALANCE,)),
     ),
@@ -96,7 +97,7 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         f.amount_ratio("pair", "30d", AMOUNT),
     ),
     "habit": (
-        *(f.night_share("payer", window, TIME) for window in ("30d", "60d")),
+        f.night_share("payer", "60d", TIME),
     ),
     "novelty": (
         f.novelty("pair", 60, NEW_PAYEE),
@@ -147,6 +148,7 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
     "payee_reports": (
         *(f.reports("payee", status, w, PAYEE_RISK) for status in ("open", "confirmed") for w in REPORTED),
         *(f.reported_share("payee", window, PAYEE_RISK) for window in LONG),
+        f.reported_run("payee", PAYEE_RISK),
     ),
     "payer_reports": (
         *(f.reports("payer", status, w, PAYER_RISK) for status in ("open", "confirmed") for w in REPORTED),

@@ -6,6 +6,7 @@ is masked by the same rules (a tile behind its retention reads 0, an entity olde
 never seen).
 """
 
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -179,6 +180,28 @@ class EntityHistory:
         times = [getattr(report, ask.slot.stat) for report in standing]
         return float(sum(time > after and 0 < time <= ask.time for time in times))
 
+    def run(self, ask: Ask) -> float:
+        """From the day that lies one report delay back, days with payments are gone through as long as half
+        of a day's or more have a standing CONFIRMED report, one delay after it. That first day's may still
+        come: it ends no run."""
+        if self.never_seen(ask.time):
+            return 0.0
+        kept_after, level = max(self.newest, self.newest_report) - RETENTION, LEVELS[3]
+        judged = level.tile(ask.time - REPORT_DELAY)
+        payments = Counter(level.tile(p.time) for p in self.tiles(level, 0, judged))
+        reported = Counter(
+            level.tile(r.confirmed - REPORT_DELAY)
+            for r in self.reports.values()
+            if (r.final <= kept_after or not r.final) and kept_after < r.confirmed <= ask.time
+        )
+        first = judged + 1
+        for day in sorted(payments, reverse=True):
+            if 2 * reported[day] >= payments[day]:
+                first = day
+            elif day < judged:
+                break
+        return float(judged + 1 - first)
+
     def apply(self, time: int, amount: int, counterparty: int) -> None:
         """An event that is older than everything the entity still keeps reaches nothing."""
         if not self.payments or time >= self.newest - RETENTION:
@@ -230,6 +253,7 @@ _READ: dict[str, Callable[[EntityHistory, Ask], float]] = {
     "under": EntityHistory.under,
     "open": EntityHistory.reported,
     "confirmed": EntityHistory.reported,
+    "run": EntityHistory.run,
     **dict.fromkeys(_TILED, EntityHistory.windowed),
 }
 

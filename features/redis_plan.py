@@ -89,6 +89,8 @@ def _levels(kind: str) -> list[Level]:
     found = {WINDOWS[slot.window].level for slot in _slots_kept(kind) if slot.stat in _TILED}
     if _keeps(kind, "newcomers"):
         found |= {LEVELS[1], LEVELS[2]}
+    if _keeps(kind, "run"):
+        found |= {LEVELS[3]}
     return sorted(found, key=lambda level: level.number)
 
 
@@ -143,6 +145,7 @@ def _kind_plan(kind: str) -> Plan:
         "squares": _keeps(kind, "squares"),
         "fine": levels.index(LEVELS[1]) + 1 if newcomers else None,
         "coarse": levels.index(LEVELS[2]) + 1 if newcomers else None,
+        "days": levels.index(LEVELS[3]) + 1 if _keeps(kind, "run") else None,
         "parties": (_keeps(kind, "distinct") or _keeps(kind, "changed")) or None,
         "recent": _keeps(kind, "same") or None,
     }
@@ -190,6 +193,7 @@ def _view_plan(view: str) -> Plan:
         "first": _position(Slot(view, "first")),
         "changed": _position(Slot(view, "changed")),
         "newcomers": _position(Slot(view, "newcomers", "1h")),
+        "run": _position(Slot(view, "run")),
         "levels": levels,
         "distinct": lengths["distinct"] or None,
         "same": lengths["same"] or None,
@@ -226,6 +230,7 @@ _CONSTANTS: Plan = {
     "RECENT_KEEP": RECENT_KEEP,
     "BINS": BINS,
     "NEWCOMER_AFTER": NEWCOMER_AFTER,
+    "REPORT_DELAY": REPORT_DELAY,
     "FINE": LEVELS[1].grain,
     "FINE_KEPT": LEVELS[1].keep // LEVELS[1].grain,
     "COARSE": LEVELS[2].grain,

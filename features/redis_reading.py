@@ -90,6 +90,18 @@ def _seen(view: Plan, kind: Plan, form: str) -> Iterator[str]:
         yield f"o{view['newcomers']} = {call}"
         yield "end"
     yield from _recent(view)
+    if view["run"]:
+        yield "if nr > 0 then"
+        yield f"o{view['run']} = {_run(kind, form)}"
+        yield "end"
+
+
+def _run(kind: Plan, form: str) -> str:
+    i = kind["days"]
+    level = kind["levels"][i - 1]
+    count = f"'<{tile_format(level, form)[:2]}'"  # of a tile's totals the first
+    tiles = f"'{level['index']}', {level['index_size']}, {count}, {level[f'{form}_width']}, {level['kept']}"
+    return f"slowly().reported_run(v, t, N, M, C, {tiles}, a{i}, n{i}, reports, recent)"
 
 
 def _binned(level: Plan, form: str, i: int) -> str:

@@ -260,6 +260,31 @@ local function slowly()
     return bits_in(band(a, bnot(bor(a1, a2)))) + bits_in(band(b, bnot(bor(b1, b2))))
   end
 
+  -- How many days, up to the one that lies one report delay back, the payments were reported: half of a day's or
+  -- more. A level's tiles are `width` wide and begin behind `base`; `total` is the count of all payments.
+  local function reported_run(v, t, newest, told, total, index, size, count, width, level_kept, base, n, from, to)
+    local kept, reported = max(newest, told) - RETENTION, {}
+    for at = from + 9, to, REPORT_SIZE do
+      local _, confirmed, final = su('<I6I6I6', v, at)
+      if confirmed > 0 and confirmed > kept and confirmed <= t and (final == 0 or final <= kept) then
+        local day = floor((confirmed - REPORT_DELAY) / DAY)
+        reported[day] = (reported[day] or 0) + 1
+      end
+    end
+    local judged, oldest = floor((t - REPORT_DELAY) / DAY), floor(newest / DAY) - level_kept
+    local indexes = base + width - size
+    local p, first = locate(v, indexes, n, width, index, judged), judged + 1
+    local behind = p < n and su(count, v, base + p * width + 1) or total
+    while p > 0 do
+      local day, before = su(index, v, indexes + (p - 1) * width + 1), su(count, v, base + (p - 1) * width + 1)
+      if day <= oldest then break end
+      if 2 * (reported[day] or 0) >= behind - before then first = day
+      elseif day < judged then break end
+      behind, p = before, p - 1
+    end
+    return judged + 1 - first
+  end
+
   -- For a payment that is late, that begins a life or that outgrows the narrow form: all of the entity as a table,
   -- and back.
 
@@ -597,7 +622,7 @@ local function slowly()
   end
 
   slow = {
-    newcomers = newcomers, add = add_slowly, label_parts = label_parts, remembered = remembered,
+    newcomers = newcomers, reported_run = reported_run, add = add_slowly, label_parts = label_parts, remembered = remembered,
     passed_over = passed_over,
   }
   return slow

@@ -369,6 +369,45 @@ def test_reports_count_by_their_own_times(on_state) -> None:
     on_state(body)
 
 
+def test_a_run_of_reported_days_ends_at_a_day_that_was_not(on_state) -> None:
+    noon = NOW // DAY * DAY + 12 * HOUR
+
+    def paid(number: int, day: float) -> Transaction:
+        return pay(number, occurred_at=int(noon + day * DAY), payer_account=f"a-{number}")
+
+    async def body(state: State) -> None:
+        await call(state, [paid(0, 0), paid(1, 1), paid(2, 1.1), paid(3, 2), paid(4, 4)])
+        await call(
+            state,
+            [
+                told(1, at=noon + 8 * DAY),  # half of the first day's
+                told(3, at=noon + 9 * DAY),
+                told(4, at=noon + 11 * DAY),
+                told(9, "OPEN", noon + 7 * DAY),  # no CONFIRMED one
+            ],
+            log=REPORTS,
+        )
+        # Day by day from one report delay later on. What is asked for is a payment too, which nobody reports.
+        days = range(7, 16)
+        answer = await call(state, [paid(20 + i, day) for i, day in enumerate(days)], 5)
+        runs = [slot(answer, "payee", "run", row=row) for row in range(len(days))]
+        assert runs == [0, 1, 2, 3, 4, 5, 6, 7, 0]
+
+    on_state(body)
+
+
+def test_a_report_that_did_not_stand_is_in_no_run(on_state) -> None:
+    async def body(state: State) -> None:
+        await call(state, [pay(0)])
+        await call(state, [told(0, at=NOW + 7 * DAY)], log=REPORTS)
+        before = await call(state, [pay(1, occurred_at=NOW + 7 * DAY + 1)], 1)
+        await call(state, [told(0, "WITHDRAWN", NOW + 7 * DAY + 2)], 1, log=REPORTS)
+        after = await call(state, [pay(2, occurred_at=NOW + 7 * DAY + 3)], 2)
+        assert [slot(answer, "payee", "run") for answer in (before, after)] == [1, 0]
+
+    on_state(body)
+
+
 def test_equal_times_are_applied_in_their_order(on_state) -> None:
     async def body(state: State) -> None:
         answer = await call(state, [pay(i, occurred_at=NOW) for i in range(3)])

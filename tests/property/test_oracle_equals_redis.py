@@ -12,7 +12,7 @@ from features.memory_state import MemoryState
 from features.redis_state import RedisState
 from features.state import Entry, LogId, Span
 from features.transaction import FraudReport, Transaction
-from features.windows import DAY, HOUR, MINUTE, SECOND
+from features.windows import DAY, HOUR, MINUTE, REPORT_DELAY, SECOND
 
 LOG = LogId("g", "transactions", "t1", 0)
 START = 1_790_000_000_000 // DAY * DAY
@@ -65,6 +65,21 @@ def events(draw: st.DrawFn) -> list[Transaction | FraudReport]:
     return out
 
 
+@st.composite
+def reported_payees(draw: st.DrawFn) -> list[Transaction | FraudReport]:
+    """One payee whose payments are mostly reported a report delay later, in their order or nearly."""
+    out: list[tuple[int, Transaction | FraudReport]] = []
+    for i in range(draw(st.integers(1, 25))):
+        time = START + draw(st.integers(0, 20)) * DAY + draw(st.sampled_from([0, 1, HOUR, DAY - 1]))
+        late = draw(st.sampled_from([0, 0, 0, 3 * DAY]))
+        out.append((time + late, Transaction(f"e{i}", time, draw(amounts), draw(names), "a")))
+        for status in draw(st.sampled_from([[], ["CONFIRMED"], ["CONFIRMED"], ["CONFIRMED", "WITHDRAWN"]])):
+            told = time + REPORT_DELAY + draw(st.sampled_from([0, 0, 0, HOUR, -HOUR, DAY]))
+            report = FraudReport(f"r{i}{status}", f"e{i}", "b", "a", told, status, "SCAM")
+            out.append((told + late, report))
+    return [event for _, event in sorted(out, key=lambda item: item[0])]
+
+
 async def answers(state: MemoryState | RedisState, items: list, calls: int) -> list[bytes]:
     out, size = [], -(-len(items) // calls)
     for start in range(0, len(items), size):
@@ -75,7 +90,7 @@ async def answers(state: MemoryState | RedisState, items: list, calls: int) -> l
     return out
 
 
-@given(items=events(), calls=st.integers(1, 4), shards=st.sampled_from([1, 1, 1, 5]))
+@given(items=events() | reported_payees(), calls=st.integers(1, 4), shards=st.sampled_from([1, 1, 1, 5]))
 def test_oracle_equals_redis(redis_url: str, items: list, calls: int, shards: int) -> None:
     async def both() -> tuple[list[bytes], list[bytes]]:
         client = aioredis.from_url(redis_url)

@@ -57,6 +57,17 @@ class Plain:
         mean, squares = self.mean(entity, window), self.raw(entity, "squares", window)
         return math.sqrt(most(ratio(squares, self.raw(entity, "count", window)) - mean * mean, 0.0))
 
+    def before_the_week(self, entity: str, stat: str) -> float:
+        return max(self.raw(entity, stat, "60d") - self.raw(entity, stat, "7d"), 0.0)
+
+    def usual_mean(self, entity: str) -> float:
+        return ratio(self.before_the_week(entity, "sum"), self.before_the_week(entity, "count")) / 100
+
+    def usual_spread(self, entity: str) -> float:
+        count, squares = (self.before_the_week(entity, stat) for stat in ("count", "squares"))
+        mean = self.usual_mean(entity)
+        return math.sqrt(most(ratio(squares, count) - mean * mean, 0.0))
+
     def is_night(self) -> float:
         return float(self.local.hour >= 20 or self.local.hour < 6)
 
@@ -103,6 +114,10 @@ DEFINITIONS: dict[str, Callable[..., float]] = {
     r"(device_registered|dict_.*_(?:d90|m12|m60))": Plain.field,
     r"dict_age_days": lambda p: p.days_since("dict_updated_at"),
     r"(pay..)_account_age_days": lambda p, e: p.days_since(f"{e}_opened_at"),
+    r"amount_to_(pay..)_usual": lambda p, e: ratio(p.amount, p.usual_mean(e)),
+    r"amount_z_(pay..)_usual": lambda p, e: (p.amount - p.usual_mean(e)) / most(p.usual_spread(e), 1.0),
+    r"(pay..)_mean_7d_to_usual": lambda p, e: ratio(p.mean(e, "7d"), p.usual_mean(e)),
+    r"(pay..)_max_30d_to_usual": lambda p, e: ratio(p.raw(e, "max", "30d") / 100, p.usual_mean(e)),
     r"(pay..)_mean_(\w+)": Plain.mean,
     r"(pay..)_std_(\w+)": Plain.spread,
     r"amount_to_(pay..|pair)_mean_(\w+)": lambda p, e, w: ratio(p.amount, p.mean(e, w)),
