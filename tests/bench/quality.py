@@ -190,15 +190,15 @@ def read_split(files: Files, fold: Fold, names: Sequence[str] = NAMES) -> Split:
     return read_fold(files, fold, names)[0]
 
 
-def read_fold(files: Files, fold: Fold, names: Sequence[str] = NAMES) -> tuple[Split, Rows]:
-    """As `read_split`, and the rows that are tested."""
+def read_fold(files: Files, fold: Fold, names: Sequence[str] = NAMES) -> tuple[Split, Rows, Rows]:
+    """As `read_split`, and the rows that it is of: to train on, and to test."""
     verdicts = read_verdicts(files.reports)
     train = read_rows(files.features, fold.train, names, FEATURES_VERSION)
     test = read_rows(files.features, fold.test, names, FEATURES_VERSION)
     since = occurred_within(files.features, sorted(verdicts), fold.train.start, fold.test.end)
     test = test.take(~payer_known(test, verdicts, since))
     known = label(train, verdicts, start_of(fold.as_of))
-    return Split(train.vectors, known, test.vectors, label(test, verdicts)), test
+    return Split(train.vectors, known, test.vectors, label(test, verdicts)), train, test
 
 
 def scores(split: Split, params: dict[str, Any], trees: int, seeds: Sequence[int]) -> NDArray[np.float64]:
@@ -224,7 +224,7 @@ def score_fold(split: Split, payer: NDArray[np.str_], days: int) -> Scored:
 def measure(files: Files, days: int) -> Iterator[tuple[Figure, Scored]]:
     """The four folds with `days` of training, one after the other."""
     for fold in folds(days):
-        split, test = read_fold(files, fold)
+        split, _, test = read_fold(files, fold)
         payer = np.asarray(test.payer_account.to_numpy(zero_copy_only=False), dtype=np.str_)
         found = score_fold(split, payer, days)
         counts = len(split.y), int(split.y.sum()), len(split.y_test), int(split.y_test.sum())
