@@ -95,6 +95,8 @@ class EntityHistory:
         default_factory=dict, compare=False, repr=False
     )
     """What `tiles` found since the last payment: count, sum, squares and maximum ask for the same ones."""
+    _counterparties: list[tuple[int, int]] | None = field(default=None, compare=False, repr=False)
+    """Likewise: every window's distinct ones are counted in the same list."""
 
     def never_seen(self, time: int) -> bool:
         return not self.payments or time - self.newest > RETENTION
@@ -132,11 +134,13 @@ class EntityHistory:
 
     def counterparties(self) -> list[tuple[int, int]]:
         """(last time, counterparty), the latest first; at most COUNTERPARTY_CAP."""
-        latest: dict[int, int] = {}
-        for p in self.payments:
-            latest[p.counterparty] = max(p.time, latest.get(p.counterparty, 0))
-        kept = ((time, c) for c, time in latest.items() if time > self.newest - COUNTERPARTY_KEEP)
-        return sorted(kept, reverse=True)[:COUNTERPARTY_CAP]
+        if self._counterparties is None:
+            latest: dict[int, int] = {}
+            for p in self.payments:
+                latest[p.counterparty] = max(p.time, latest.get(p.counterparty, 0))
+            kept = ((time, c) for c, time in latest.items() if time > self.newest - COUNTERPARTY_KEEP)
+            self._counterparties = sorted(kept, reverse=True)[:COUNTERPARTY_CAP]
+        return self._counterparties
 
     def distinct(self, ask: Ask) -> float:
         after = ask.time - WINDOWS[ask.slot.window].length
@@ -208,6 +212,7 @@ class EntityHistory:
             self.payments.append(Payment(time, amount, counterparty))
             self.newest = max(self.newest, time)
             self._in_tiles.clear()
+            self._counterparties = None
 
     def label(self, event: FraudReport) -> None:
         """The first OPEN and CONFIRMED and the last final time count; what fell behind is forgotten."""

@@ -7,6 +7,7 @@ a rebuild from the log.
 
 import hashlib
 import re
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -73,6 +74,7 @@ def slots_of(view: str) -> list[Slot]:
     return [slot for slot in SLOTS if slot.entity == view]
 
 
+@cache
 def part_columns(part: str) -> slice:
     """The columns of a row of slots that a part answers."""
     places = [i for i, slot in enumerate(SLOTS) if slot.entity in VIEWS[part]]
