@@ -80,6 +80,8 @@ def _memory(soak: "Soak", plot: str) -> list[str]:
         "",
         "Resident memory every 10 s. Of each process that lived for more than four minutes: the slope by",
         "least squares, its first two minutes left out. A worker that was killed is another process then.",
+        "A worker must not grow by more than 60 MiB an hour if it was watched for ten minutes; of fewer the",
+        "slope says nothing.",
         "",
         "| process | pid | minutes | first MiB | last MiB | MiB an hour |",
         "|---|---:|---:|---:|---:|---:|",
