@@ -222,7 +222,8 @@ def _amount_z(frame: Frame, count: Columns, total: Columns, squares: Columns) ->
 
 
 def _usual(entity: str) -> tuple[Slot, ...]:
-    """What an entity's payments between 60 and 7 days before are made of: a taken account is not in them."""
+    """What an entity's payments between 60 and 7 days before are made of: the first week of a taken account
+    is not in them."""
     return (*_moments(entity, "60d"), *_moments(entity, "7d"))
 
 

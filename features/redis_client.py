@@ -1,9 +1,9 @@
 """The one place that names the Redis client: dialling one server or a cluster, errors in our words."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import redis.asyncio as aioredis
@@ -11,6 +11,8 @@ import redis.exceptions as errors
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 
 from features.state import StateAway, StateError
+
+log = logging.getLogger("vigia.redis")
 
 _SCAN = 2000
 """Keys that one SCAN looks at."""
@@ -159,8 +161,10 @@ async def written(client: Any, awaitable: Any) -> Any:
         return await answer(awaitable)
     except StateAway as away:
         if _DISK in str(away):
-            with suppress(StateError):
+            try:
                 await answer(client.script_load(_NOTHING))
+            except StateError as error:
+                log.warning("Redis was given nothing to write: %s", error)
         raise
 
 

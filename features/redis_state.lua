@@ -277,7 +277,7 @@ local function slowly()
     local behind = p < n and su(count, v, base + p * width + 1) or total
     while p > 0 do
       local day, before = su(index, v, indexes + (p - 1) * width + 1), su(count, v, base + (p - 1) * width + 1)
-      if day <= oldest then break end
+      if day <= oldest then break end -- as everywhere, though a newer tile would have dropped it
       if 2 * (reported[day] or 0) >= behind - before then first = day
       elseif day < judged then break end
       behind, p = before, p - 1

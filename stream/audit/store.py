@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from features.errors import VigiaError
-from features.redis_client import answer, infos, scan
+from features.redis_client import infos, scan, written
 from features.redis_plan import KINDS
 from features.redis_state import RedisState
 from features.state import LogId
@@ -154,7 +154,7 @@ async def erase(state: RedisState, on_count: Count = lambda _: None) -> int:
 
 
 async def _unlink(client: Any, keys: list[bytes]) -> int:
-    return int(await answer(client.unlink(*keys)))
+    return int(await written(client, client.unlink(*keys)))
 
 
 async def persistence(state: RedisState) -> dict[str, dict[str, Any]]:

@@ -42,7 +42,7 @@ class Drain:
     threads_us: dict[str, float]
     """Of a worker's `cpu_us`, by its groups of threads."""
     stages_us: dict[str, float]
-    """Of a batch, over the whole backlog; empty if the runner tells none."""
+    """Of an event, by the clock and over the whole backlog; empty if the runner tells none."""
     alerts: int
     dead_letters: int
     payments: int

@@ -7,7 +7,7 @@ from typing import Any
 from stream.bench import capacity
 from stream.bench.quantiles import medians
 from stream.bench.report import VERDICT, Report
-from stream.bench.stages import CONSUMER, LIBRDKAFKA, LOOP, STAGES
+from stream.bench.stages import STAGES, THREADS
 from stream.bench.svg import bars, lines
 
 QUIET = 1.0
@@ -137,13 +137,7 @@ def _stages(report: Report) -> str:
         return ""
     stages, threads = (medians([run[name] for run in runs]) for name in ("stages_us", "threads_us"))
     rows = [(words, _number(stages[name], 1)) for name, words in STAGES.items()]
-    rest = {
-        "the event loop besides: Faust, chunks, the state's calls, acknowledgements": threads[LOOP]
-        - sum(stages.values()),
-        "the consumer's threads: aiokafka": threads[CONSUMER],
-        "librdkafka's threads: batches, compression, acknowledgements": threads[LIBRDKAFKA],
-    }
-    rows += [(words, _number(us, 1)) for words, us in rest.items()]
+    rows += [(words, _number(threads[name], 1)) for name, words in THREADS.items()]
     return "\n\n".join(("## The worker, by stage", _STAGES, _table(("", "µs an event"), rows)))
 
 
@@ -223,9 +217,10 @@ def _assumed() -> dict[str, Any]:
     return {"peak": capacity.PEAK, "busy": capacity.BUSY, "days": capacity.RETENTION_DAYS}
 
 
-_STAGES = """Of the same runs of Vigia. Stages hold the event loop and are timed by the clock, so what another
-process took of their core in between is in them, and misses in the event loop's rest; threads by the
-processor's time."""
+_STAGES = """Of the same runs of Vigia, medians of each row. Stages hold the event loop and are timed by the
+clock, so what others took in between, other processes of its core or the worker's own threads of the
+interpreter, is in them: together they may take longer than the event loop had of a processor. The threads'
+rows are processor time, and together are the worker's."""
 
 _CAPACITY = """## Capacity
 

@@ -19,6 +19,11 @@ STAGES = {
 }
 """Those that hold the event loop, by the clock; `state` and `deliver` are waited for."""
 LOOP, CONSUMER, LIBRDKAFKA = "event loop", "consumer", "librdkafka"
+THREADS = {
+    LOOP: "the event loop: these, Faust, chunks, the state's calls, acknowledgements",
+    CONSUMER: "other threads: mostly aiokafka's",
+    LIBRDKAFKA: "librdkafka's threads: batches, compression, acknowledgements",
+}
 
 
 def stage_seconds(workers: Sequence[Child]) -> Mapping[str, float]:

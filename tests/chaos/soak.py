@@ -61,6 +61,8 @@ which costs Redis three times as much, and two workers on two cores never caught
 FLAT = 60.0
 """MiB an hour that a worker may seem to grow by: less than its pools go up and down in half an hour."""
 
+MOST = 400.0
+"""MiB that a worker may have at any time (DESIGN section 8)."""
 _TELLING = 600.0
 """Seconds that a process must have been watched for, its first two minutes left out."""
 _KEPT = 64 * 1024 * 1024
@@ -259,12 +261,16 @@ def _judge(result: Soak, stage: Stage) -> None:
 
 
 def too_large(result: Soak) -> list[str]:
-    """What is wrong with the workers' memory. Of minutes the slope says nothing: a pool's one step of 10 MiB
-    in the four that a worker lives between two faults would be 150 MiB an hour."""
+    """What is wrong with the workers' memory: too much at any time, or growth of those that were watched for
+    long. Of minutes the slope says nothing: the pools of one that lives for four take 45 MiB in a step."""
+    peaks = [s for s in result.samples if s.name.startswith("worker") and s.mib > MOST]
+    wrong = [f"{s.name} took {s.mib} MiB at second {s.at:.0f}" for s in peaks[:1]]
     lasting = [g for g in result.growth if g.name.startswith("worker") and g.seconds >= _TELLING]
-    if not lasting and result.minutes * 60 >= 2 * _TELLING:
-        return ["no worker lived long enough to tell its memory by"]
-    return [f"{g.name} grows by {g.mib_per_hour} MiB an hour" for g in lasting if g.mib_per_hour > FLAT]
+    if not lasting:
+        wrong.append("no worker lived long enough to tell its memory by")
+    return wrong + [
+        f"{g.name} grows by {g.mib_per_hour} MiB an hour" for g in lasting if g.mib_per_hour > FLAT
+    ]
 
 
 def main() -> int:

@@ -71,6 +71,7 @@ def reported_payees(draw: st.DrawFn) -> list[Transaction | FraudReport]:
     out: list[tuple[int, Transaction | FraudReport]] = []
     for i in range(draw(st.integers(1, 25))):
         time = START + draw(st.integers(0, 20)) * DAY + draw(st.sampled_from([0, 1, HOUR, DAY - 1]))
+        time += draw(st.sampled_from([0, 0, 0, 0, 70 * DAY, 80 * DAY]))
         late = draw(st.sampled_from([0, 0, 0, 3 * DAY]))
         out.append((time + late, Transaction(f"e{i}", time, draw(amounts), draw(names), "a")))
         for status in draw(st.sampled_from([[], ["CONFIRMED"], ["CONFIRMED"], ["CONFIRMED", "WITHDRAWN"]])):
