@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import onnx
@@ -10,6 +11,15 @@ from numpy.typing import NDArray
 from models.candidates.base import Fitted, Floats, NotServable, Vectors
 from models.trees import LEAF, Ensemble
 from models.trees_onnx import to_onnx
+
+
+@runtime_checkable
+class Moveable(Protocol):
+    """A model without trees, whose ONNX is moved by itself."""
+
+    def moved(self, shift: float) -> Fitted:
+        """The same model, its logits moved by `shift`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,8 +65,11 @@ class Bag:
 
     def onnx(self) -> onnx.ModelProto:
         """See Fitted."""
+        first = self.members[0]
+        if len(self.members) == 1 and isinstance(first, Moveable):
+            return first.moved(self.shift).onnx()
         if len(self.members) == 1 and self.shift == 0.0:
-            return self.members[0].onnx()
+            return first.onnx()
         return to_onnx(self.ensemble(), self.n_features)
 
 

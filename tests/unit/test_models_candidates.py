@@ -40,9 +40,12 @@ def only(name: str, honest_share: float = 1.0, fraud_weight: float = 1.0) -> Rec
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_onnx_says_what_the_library_says(data: Data, name: str) -> None:
+@pytest.mark.parametrize("honest_share", [1.0, 0.5])
+def test_onnx_says_what_the_library_says(data: Data, name: str, honest_share: float) -> None:
     vectors, y = data
-    model = fit(only(name), vectors, y, seed=1)
+    model = fit(only(name, honest_share), vectors, y, seed=1)
+    if name != "forest":  # it corrects its own scores
+        assert (model.shift == 0.0) == (honest_share == 1.0)
     probes = vectors.copy()
     probes[np.random.default_rng(0).random(probes.shape) < 0.2] = np.nan
     session = open_session(model.onnx().SerializeToString())
