@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features import aggregates as f
 from features import fields as e
-from features.aggregates import Feature, Slot
+from features.algebra import Feature, Slot
 from features.grouped import Grouped
 from features.transaction import INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
 from features.windows import WINDOWS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from features.aggregates import Columns, Feature, Field, Formula, Frame, as_it_is
+from features.algebra import Columns, Feature, Field, Formula, Frame, as_it_is
 from features.windows import DAY, LOCAL_OFFSET
 
 DEVICE_LIMIT, DEVICE_DAY_LIMIT, NIGHT_LIMIT = 200.0, 1000.0, 1000.0

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from features.aggregates import Feature, Field, Formula, Frame, Slot
+from features.algebra import Feature, Field, Formula, Frame, Slot
 from features.transaction import Transaction
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
+from features.algebra import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
 from features.catalog import ENTITIES, SLOTS
 from features.state import (
     BINS,
@@ -178,11 +178,15 @@ class EntityHistory:
         return float(sum(low <= amount <= high for amount in self.recent(ask) for low, high in JUST_UNDER))
 
     def reported(self, ask: Ask) -> float:
+        after = ask.time - WINDOWS[ask.slot.window].length
+        return float(sum(time > after for time in self.became(ask.slot.stat, ask.time)))
+
+    def became(self, status: str, until: int) -> list[int]:
+        """When the standing reports that are still kept became so, up to then."""
         kept_after = max(self.newest, self.newest_report) - RETENTION
-        after = max(kept_after, ask.time - WINDOWS[ask.slot.window].length)
         standing = (r for r in self.reports.values() if r.final <= kept_after or not r.final)
-        times = [getattr(report, ask.slot.stat) for report in standing]
-        return float(sum(time > after and 0 < time <= ask.time for time in times))
+        times = (getattr(report, status) for report in standing)
+        return [time for time in times if time > kept_after and 0 < time <= until]
 
     def run(self, ask: Ask) -> float:
         """From the day that lies one report delay back, days with payments are gone through as long as half
@@ -190,14 +194,10 @@ class EntityHistory:
         come: it ends no run."""
         if self.never_seen(ask.time):
             return 0.0
-        kept_after, level = max(self.newest, self.newest_report) - RETENTION, LEVELS[3]
+        level = LEVELS[3]
         judged = level.tile(ask.time - REPORT_DELAY)
         payments = Counter(level.tile(p.time) for p in self.tiles(level, 0, judged))
-        reported = Counter(
-            level.tile(r.confirmed - REPORT_DELAY)
-            for r in self.reports.values()
-            if (r.final <= kept_after or not r.final) and kept_after < r.confirmed <= ask.time
-        )
+        reported = Counter(level.tile(at - REPORT_DELAY) for at in self.became("confirmed", ask.time))
         first = judged + 1
         for day in sorted(payments, reverse=True):
             if 2 * reported[day] >= payments[day]:

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from features.aggregates import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
+from features.algebra import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
 from features.catalog import ENTITIES, SLOTS
 from features.redis_codegen import texts
 from features.redis_layout import head_format, head_size

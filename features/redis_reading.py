@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator, Sequence
 
-from features.aggregates import UNKNOWN
+from features.algebra import UNKNOWN
 from features.redis_layout import (
     NARROW,
     Plan,

@@ -622,8 +622,8 @@ local function slowly()
   end
 
   slow = {
-    newcomers = newcomers, reported_run = reported_run, add = add_slowly, label_parts = label_parts, remembered = remembered,
-    passed_over = passed_over,
+    newcomers = newcomers, reported_run = reported_run, add = add_slowly, label_parts = label_parts,
+    remembered = remembered, passed_over = passed_over,
   }
   return slow
 end

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.aggregates import UNKNOWN
+from features.algebra import UNKNOWN
 from features.catalog import SLOTS
 from features.redis_client import Line, NoScript, answer, dial, infos, is_cluster, scan, written
 from features.redis_plan import KINDS, LAYOUT_VERSION, SCRIPT, part_columns
@@ -62,7 +62,6 @@ _RANK = np.array([2, 0, 5, 3, 4, 1])
 """By Status: what an event's shards say together is the highest. A shard that had applied it in a call that
 failed elsewhere says STORED where the others say APPLIED; STALE on any of them is committed, so decided."""
 
-_COLUMNS = {part: part_columns(part) for part in PARTS}
 _UNSEEN = -1
 
 
@@ -426,7 +425,7 @@ class _Work:
         for part, rows in zip(PARTS, reply.rows, strict=True):
             if rows:
                 at = indexes[payments & (masks & _BITS[part] != 0)]
-                columns = _COLUMNS[part]
+                columns = part_columns(part)
                 width = columns.stop - columns.start
                 self.slots[self._rows[at], columns] = np.frombuffer(rows, dtype="<f8").reshape(-1, width)
         self._by |= {call.indexes[i]: versions for i, versions in reply.versions.items()}
@@ -443,7 +442,7 @@ class _Work:
             unnamed = [
                 i for i, p in enumerate(self._packed) if part not in p.ids and not p.is_report and answered[i]
             ]
-            self.slots[self._rows[unnamed], _COLUMNS[part]] = UNKNOWN
+            self.slots[self._rows[unnamed], part_columns(part)] = UNKNOWN
 
 
 def _least(states: list[LogState | None]) -> LogState | None:

@@ -104,11 +104,9 @@ def _measure(
     seconds = time.perf_counter() - began
     try:
         trees, servable = len(fitted.ensemble().roots), True
-        content = fitted.onnx()
     except NotServable:
         trees, servable = 0, False
-        content = fitted.onnx()
-    latency = batch_latency_ms(content.SerializeToString(), rows.vectors)
+    latency = batch_latency_ms(fitted.onnx().SerializeToString(), rows.vectors)
     result = _result(name, seen, seen.logits)
     return replace(result, seconds=seconds, latency_ms=latency, trees=trees, servable=servable), seen
 

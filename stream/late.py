@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.aggregates import UNKNOWN, Slot
+from features.algebra import UNKNOWN, Slot
 from features.catalog import ENTITIES, SLOTS
 from features.state import KEPT_AS
 from features.windows import LEVELS

@@ -3,8 +3,10 @@
 Each returns the Redis that answers afterwards, at the address of the one that was lost.
 """
 
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -24,6 +26,22 @@ def flushall(service: Service) -> Service:
     with redis.Redis.from_url(service.address) as client:
         client.flushall()
     return service
+
+
+@contextmanager
+def full_disk(service: Service) -> Iterator[None]:
+    """Its append-only file can't be written, as on a full disk: no file of the process may grow beyond it.
+
+    Redis then refuses writes (MISCONF), from the first that it could not write on until one succeeds.
+    """
+    pid = service.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    grown = max(file.stat().st_size for file in service.folder.rglob("appendonly*") if file.is_file())
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (grown, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def take_snapshot(service: Service, folder: Path) -> Path:

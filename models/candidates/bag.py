@@ -2,24 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from models.candidates.base import Fitted, Floats, NotServable, Vectors
+from models.candidates.base import Fitted, Floats, NotServable, Vectors, moved
 from models.trees import LEAF, Ensemble
 from models.trees_onnx import to_onnx
-
-
-@runtime_checkable
-class Moveable(Protocol):
-    """A model without trees, whose ONNX is moved by itself."""
-
-    def moved(self, shift: float) -> Fitted:
-        """The same model, its logits moved by `shift`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +30,9 @@ class Narrow:
         feature = np.where(trees.is_leaf, LEAF, self.columns[trees.feature])
         return replace(trees, feature=feature.astype(np.int32))
 
-    def onnx(self) -> onnx.ModelProto:
+    def onnx(self, shift: float = 0.0) -> onnx.ModelProto:
         """See Fitted."""
-        return to_onnx(self.ensemble(), self.n_features)
+        return to_onnx(moved(self.ensemble(), shift), self.n_features)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,17 +50,13 @@ class Bag:
 
     def ensemble(self) -> Ensemble:
         """See Fitted. Raises NotServable when a member has no trees."""
-        joined = mean([member.ensemble() for member in self.members])
-        return replace(joined, base=joined.base + self.shift)
+        return moved(mean([member.ensemble() for member in self.members]), self.shift)
 
-    def onnx(self) -> onnx.ModelProto:
-        """See Fitted."""
-        first = self.members[0]
-        if len(self.members) == 1 and isinstance(first, Moveable):
-            return first.moved(self.shift).onnx()
-        if len(self.members) == 1 and self.shift == 0.0:
-            return first.onnx()
-        return to_onnx(self.ensemble(), self.n_features)
+    def onnx(self, shift: float = 0.0) -> onnx.ModelProto:
+        """See Fitted. Raises NotServable when one of several members has no trees."""
+        if len(self.members) == 1:
+            return self.members[0].onnx(self.shift + shift)
+        return to_onnx(moved(self.ensemble(), shift), self.n_features)
 
 
 def mean(parts: Sequence[Ensemble]) -> Ensemble:

@@ -1,7 +1,7 @@
 """What every candidate offers: fit on rows, then logits, trees and ONNX."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,8 +31,8 @@ class Fitted(Protocol):
     def ensemble(self) -> Ensemble:
         """Its trees. Raises NotServable when it is something else."""
 
-    def onnx(self) -> onnx.ModelProto:
-        """The ONNX model that is served, or measured. Raises NotServable when there is none."""
+    def onnx(self, shift: float = 0.0) -> onnx.ModelProto:
+        """The ONNX model that is served, or measured, its logits moved by `shift`."""
 
 
 class Trial(Protocol):
@@ -76,6 +76,11 @@ class TreeModel:
         """See Fitted."""
         return self.read()
 
-    def onnx(self) -> onnx.ModelProto:
+    def onnx(self, shift: float = 0.0) -> onnx.ModelProto:
         """See Fitted."""
-        return to_onnx(self.ensemble(), self.n_features)
+        return to_onnx(moved(self.ensemble(), shift), self.n_features)
+
+
+def moved(trees: Ensemble, shift: float) -> Ensemble:
+    """The same trees, their sum moved by `shift`."""
+    return replace(trees, base=trees.base + shift)

@@ -4,7 +4,7 @@ A vector's values are skewed and partly unknown, so each becomes sign(x)·log(1 
 mean and spread, with the mean for NaN and a column of its own that says "unknown". Its ONNX is a small graph.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 
-from models.candidates.base import Candidate, Fitted, Floats, Labels, NotServable, Params, Trial, Vectors
+from models.candidates.base import Candidate, Floats, Labels, NotServable, Params, Trial, Vectors
 from models.params import LOGISTIC
 from models.trees import Ensemble
 from models.trees_onnx import INPUT, IR_VERSION, ONNX_OPSET, OUTPUT
@@ -39,15 +39,11 @@ class Logistic:
         logits: Floats = scaled @ self.weight + unknown @ self.weight_unknown + self.bias
         return logits
 
-    def moved(self, shift: float) -> Fitted:
-        """See `bag.Moveable`."""
-        return replace(self, bias=self.bias + shift)
-
     def ensemble(self) -> Ensemble:
         """Raises NotServable: there are no trees."""
         raise NotServable("logistic regression has no trees; it is measured for comparison only")
 
-    def onnx(self) -> onnx.ModelProto:
+    def onnx(self, shift: float = 0.0) -> onnx.ModelProto:
         """See Fitted."""
         constants = {
             "most": np.array(_MOST),
@@ -58,7 +54,7 @@ class Logistic:
             "spread": self.spread,
             "weight": self.weight[:, None],
             "weight_unknown": self.weight_unknown[:, None],
-            "bias": np.array(self.bias),
+            "bias": np.array(self.bias + shift),
         }
         k = len(self.weight)
         graph = helper.make_graph(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.aggregates import Slot
+from features.algebra import Slot
 from features.catalog import SLOTS
 from features.errors import VigiaError
 from features.state import State

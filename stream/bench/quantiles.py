@@ -2,11 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
@@ -40,16 +41,15 @@ def _quantile(bounds: Sequence[float], buckets: Buckets, share: float) -> float:
     return low + (bounds[at] - low) * (rank - below) / (buckets[bounds[at]] - below)
 
 
-def buckets_of(exposition: str, name: str) -> Buckets:
-    """The buckets of the histogram called `name` in what /metrics answered; empty if it is not there."""
+def samples_of(exposition: str, name: str) -> Iterator[Sample]:
+    """Those called `name` in what /metrics answered; none if it is not there."""
     for family in text_string_to_metric_families(exposition):
-        if family.name == name:
-            return {
-                float(sample.labels["le"]): sample.value
-                for sample in family.samples
-                if sample.name == f"{name}_bucket"
-            }
-    return {}
+        yield from (sample for sample in family.samples if sample.name == name)
+
+
+def buckets_of(exposition: str, name: str) -> Buckets:
+    """The buckets of the histogram called `name`; empty if it is not there."""
+    return {float(sample.labels["le"]): sample.value for sample in samples_of(exposition, f"{name}_bucket")}
 
 
 def between(before: Buckets, after: Buckets) -> Buckets:

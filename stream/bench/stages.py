@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from stream.bench.children import Child, cpu_seconds_of
+from stream.bench.quantiles import samples_of
 
 STAGES = {
     "decode": "decode: JSON, checks, packing for the state",
@@ -30,10 +29,9 @@ def stage_seconds(workers: Sequence[Child]) -> Mapping[str, float]:
     """Of each stage, since they started; empty of what tells none."""
     found: defaultdict[str, float] = defaultdict(float)
     for worker in workers:
-        for family in text_string_to_metric_families(worker.get("/metrics") or ""):
-            for sample in family.samples:
-                if sample.name == "vigia_stage_seconds_sum" and sample.labels["stage"] in STAGES:
-                    found[sample.labels["stage"]] += sample.value
+        for sample in samples_of(worker.get("/metrics") or "", "vigia_stage_seconds_sum"):
+            if sample.labels["stage"] in STAGES:
+                found[sample.labels["stage"]] += sample.value
     return found
 
 

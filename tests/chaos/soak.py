@@ -263,14 +263,14 @@ def _judge(result: Soak, stage: Stage) -> None:
 def too_large(result: Soak) -> list[str]:
     """What is wrong with the workers' memory: too much at any time, or growth of those that were watched for
     long. Of minutes the slope says nothing: the pools of one that lives for four take 45 MiB in a step."""
-    peaks = [s for s in result.samples if s.name.startswith("worker") and s.mib > MOST]
-    wrong = [f"{s.name} took {s.mib} MiB at second {s.at:.0f}" for s in peaks[:1]]
+    workers = [s for s in result.samples if s.name.startswith("worker")]
     lasting = [g for g in result.growth if g.name.startswith("worker") and g.seconds >= _TELLING]
+    too_much = next((s for s in workers if s.mib > MOST), None)
+    wrong = [f"{too_much.name} took {too_much.mib} MiB at second {too_much.at:.0f}"] if too_much else []
     if not lasting:
         wrong.append("no worker lived long enough to tell its memory by")
-    return wrong + [
-        f"{g.name} grows by {g.mib_per_hour} MiB an hour" for g in lasting if g.mib_per_hour > FLAT
-    ]
+    wrong += [f"{g.name} grows by {g.mib_per_hour} MiB an hour" for g in lasting if g.mib_per_hour > FLAT]
+    return wrong
 
 
 def main() -> int:

@@ -1,7 +1,6 @@
 """Redis can't write its append-only file, and a rewrite of it ends meanwhile."""
 
 import asyncio
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from deploy.local import Service, start_redis
 from deploy.local.process import wait_until
 from features.redis_state import RedisState
 from features.state import StateAway
+
+from ..redis_loss import full_disk
 
 pytestmark = pytest.mark.redis
 
@@ -49,14 +50,11 @@ def test_writes_are_taken_again_though_a_rewrite_ended_while_none_could_be_writt
         client.config_set("rdb-key-save-delay", 6000)  # microseconds a key: a rewrite of 6 s
         client.bgrewriteaof()
         assert wait_until(lambda: bool(told("aof_rewrite_in_progress")), 5)
-        pid = service.process.pid
-        soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (int(str(told("aof_current_size"))), hard))
-        client.set("key", "that is answered, and can't be written")
-        assert wait_until(lambda: told("aof_last_write_status") == "err", 5)
-        assert told("aof_rewrite_in_progress")
-        assert wait_until(lambda: not told("aof_rewrite_in_progress"), 20)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+        with full_disk(service):
+            client.set("key", "that is answered, and can't be written")
+            assert wait_until(lambda: told("aof_last_write_status") == "err", 5)
+            assert told("aof_rewrite_in_progress")
+            assert wait_until(lambda: not told("aof_rewrite_in_progress"), 20)
         with pytest.raises(StateAway, match="MISCONF"):
             claimed(service)
         assert wait_until(lambda: told("aof_last_write_status") == "ok", 5)

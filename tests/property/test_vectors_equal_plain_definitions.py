@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.aggregates import UNKNOWN, Feature, Slot
+from features.algebra import UNKNOWN, Feature, Slot
 from features.catalog import FEATURES, SLOTS, vectors
 from features.transaction import (
     EARLIEST,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features import catalog
-from features.aggregates import UNKNOWN, Slot
+from features.algebra import UNKNOWN, Slot
 from features.catalog import FEATURES, FEATURES_VERSION, NAMES, REASON_GROUPS, SLOTS, vectors
 from features.page import page, rows
 from features.transaction import Transaction

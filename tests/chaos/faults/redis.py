@@ -1,6 +1,5 @@
 """Redis killed, frozen, full, or emptied."""
 
-import resource
 import signal
 from collections.abc import Callable
 
@@ -8,6 +7,7 @@ import redis
 
 from deploy.local.process import wait_until
 
+from ...redis_loss import full_disk
 from ..fault import Fault
 from ..stage import Stage
 
@@ -36,21 +36,10 @@ def freeze(stage: Stage) -> None:
 
 
 def disk_full(stage: Stage) -> None:
-    """No file of the process may grow: its append-only file can't be written, as on a full disk.
-
-    Redis then refuses writes (MISCONF) until a write succeeds.
-    """
-    pid = stage.world.redis.process.pid
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    grown = max(
-        file.stat().st_size for file in stage.world.redis.folder.rglob("appendonly*") if file.is_file()
-    )
-    with stage.client() as client, stage.fault():
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (grown, hard))
+    with stage.client() as client, stage.fault(), full_disk(stage.world.redis):
         _require(lambda: client.info("persistence")["aof_last_write_status"] == "err", "the disk is full")
         stage.told["refused"] = _refusal(client)
         stage.pause(FULL)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def memory_full(stage: Stage) -> None:
