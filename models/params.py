@@ -51,13 +51,21 @@ FOREST: dict[str, Any] = {
 }
 LOGISTIC: dict[str, Any] = {"C": 0.01, "max_iter": 300}
 
-LAMBDA_L2_FEW, FEW_FRAUDS = 1.0, 2_000
-"""LightGBM's shrinkage of the leaves below so many frauds: the Handbook's week has 600, its 60 days 5,000."""
+FEW_FRAUDS = 2_000
+"""Below so many in training, recipes are made for few. The Handbook's week has 600, its 60 days 5,000."""
 
+LAMBDA_L2_FEW = 1.0
+"""LightGBM's shrinkage of the leaves where there are few frauds."""
 
-BEST_FEATURES, HONEST_A_FRAUD, HONEST_A_FRAUD_FEW, HONEST_LEAST = 25, 25, 10, 5_000
-"""Of the default recipe: the columns a narrow member sees, and the honest rows a member sees, for each fraud
-and at least. See docs/quality.md for what they brought on days that were not tested."""
+HONEST_A_FRAUD, HONEST_LEAST = 25, 5_000
+"""The honest rows that a model sees for each fraud, and at least. See docs/quality.md for what it brought on
+days that were not tested."""
+
+NARROW = (15, 25, 40)
+"""Of the default recipe: how many columns each member sees, those of most gain."""
+HONEST_BY_MEMBER, HONEST_BY_MEMBER_FEW = (25, 10, 10), (25, 25, 25)
+DEPTH, DEPTH_FEW = 6, 5
+"""Likewise each member's honest rows for a fraud, and all members' depth; the second where frauds are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +107,12 @@ class Recipe:
 
 def default_recipe(n_frauds: int, n: int) -> Recipe:
     """What `train` does without a recipe, with so many frauds among n rows."""
-    light = {"trees": 150, **_shrinkage(n_frauds)}
-    narrow = {**light, "feature_fraction": 0.6}
-    many = _honest_share(HONEST_A_FRAUD, n_frauds, n)
-    few = many if n_frauds < FEW_FRAUDS else _honest_share(HONEST_A_FRAUD_FEW, n_frauds, n)
+    few = n_frauds < FEW_FRAUDS
+    depth, honest = (DEPTH_FEW, HONEST_BY_MEMBER_FEW) if few else (DEPTH, HONEST_BY_MEMBER)
     return Recipe(
-        (
-            Member("lightgbm", light, None, many),
-            Member("lightgbm", narrow, BEST_FEATURES, many),
-            Member("catboost", {}, None, many),
-            Member("catboost", {}, BEST_FEATURES, few),
+        tuple(
+            Member("catboost", {"depth": depth}, columns, _honest_share(a_fraud, n_frauds, n))
+            for columns, a_fraud in zip(NARROW, honest, strict=True)
         )
     )
 

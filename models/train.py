@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.errors import BadInput
 from models import metrics
 from models.calibration import Calibration, fit_calibration
-from models.candidates import Candidate, candidate, fit
+from models.candidates import CHOOSES_COLUMNS, Candidate, candidate, fit
 from models.costs import APPROVE, DENY, REVIEW, Costs, Thresholds, choose_thresholds, outcome_costs, settled
 from models.dataset import Rows, Span
 from models.export import export
@@ -85,7 +85,7 @@ def train(
         warnings=tuple(warnings(seen)),
         seed=task.seed,
         params={**_stated(recipe, kinds), "n_trees": len(ensemble.roots)},
-        libraries=_libraries(kinds),
+        libraries=_libraries(recipe, kinds),
         opset={"ai.onnx": ONNX_OPSET, "ai.onnx.ml": ML_OPSET},
         onnx_sha256=sha256(onnx),
         trees_sha256=sha256(trees),
@@ -110,9 +110,10 @@ def _stated(recipe: Recipe, kinds: Sequence[Candidate]) -> dict[str, Any]:
     return {**asdict(recipe), "members": members}
 
 
-def _libraries(kinds: Sequence[Candidate]) -> dict[str, str]:
+def _libraries(recipe: Recipe, kinds: Sequence[Candidate]) -> dict[str, str]:
     found = {name: version(name) for name in LIBRARIES}
-    for kind in kinds:
+    chosen = [candidate(CHOOSES_COLUMNS)] if any(member.features for member in recipe.members) else []
+    for kind in [*kinds, *chosen]:
         found |= kind.libraries
     return dict(sorted(found.items()))
 

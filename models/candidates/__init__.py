@@ -11,9 +11,12 @@ from models.candidates.bag import Bag, Narrow
 from models.candidates.base import Candidate, Fitted, Floats, Labels, NotServable, Vectors
 from models.params import Member, Recipe
 
+CHOOSES_COLUMNS = "lightgbm"
+"""Whose gains say which columns a narrow member sees."""
+
 NAMES = ("lightgbm", "xgboost", "catboost", "forest", "logistic")
 
-__all__ = ["NAMES", "Bag", "Candidate", "NotServable", "candidate", "fit"]
+__all__ = ["CHOOSES_COLUMNS", "NAMES", "Bag", "Candidate", "NotServable", "candidate", "fit"]
 
 
 def candidate(name: str) -> Candidate:
@@ -69,7 +72,6 @@ def _weights(recipe: Recipe, y: Labels, weight: Floats | None) -> Floats | None:
 
 def best_columns(vectors: Vectors, y: Labels, count: int, seed: int) -> NDArray[np.intp]:
     """The columns (count,) of most gain in a LightGBM of these rows, ascending."""
-    from models.candidates.lightgbm import gains
-
+    gains = import_module(f"models.candidates.{CHOOSES_COLUMNS}").gains
     order = np.argsort(-gains(vectors, y, seed), kind="stable")
     return np.sort(order[:count])

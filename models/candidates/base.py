@@ -32,7 +32,10 @@ class Fitted(Protocol):
         """Its trees. Raises NotServable when it is something else."""
 
     def onnx(self, shift: float = 0.0) -> onnx.ModelProto:
-        """The ONNX model that is served, or measured, its logits moved by `shift`."""
+        """The ONNX model that is served, or measured, its logits moved by `shift`.
+
+        Raises NotServable when there is none.
+        """
 
 
 class Trial(Protocol):

@@ -1,9 +1,11 @@
 """What is slow to make and the same every time: a Redis that holds a history, and a model.
 
-Kept below `.vigia/bench/<source>/`; a new layout of the state or a new catalog makes them anew.
+Kept below `.vigia/bench/<source>/`; a new layout of the state, a new catalog or another default
+recipe makes them anew.
 """
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from features.files import read_reports, read_transactions
 from features.redis_plan import LAYOUT_VERSION
 from features.redis_state import RedisState
 from features.replay import answers, build, merged
+from models import params
 from models.dataset import read_rows, start_of
 from models.labels import label, read_verdicts
 from models.params import Recipe
@@ -44,8 +47,9 @@ class Kept:
 
     @property
     def model(self) -> Path:
-        """Where the model that belongs to this catalog and version lies, once `loaded` has made it."""
-        return self.folder / f"model-{FORMAT}-{FEATURES_VERSION}"
+        """Where the model lies that belongs to this catalog, format and recipe, once `state` has made it."""
+        recipe = hashlib.sha256(Path(params.__file__).read_bytes()).hexdigest()[:8]
+        return self.folder / f"model-{FORMAT}-{FEATURES_VERSION}-{recipe}"
 
     def state(self) -> Path:
         """A dump of Vigia's state after the source's history."""

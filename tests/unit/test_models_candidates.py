@@ -166,11 +166,26 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path) -> None:  # type: ignore[no
         read_recipe(tmp_path / "r.json")
 
 
-def test_the_default_has_what_latency_allows() -> None:
-    for n_frauds in (100, 5_000):
-        recipe = default_recipe(n_frauds, 100_000)
-        params = [{**candidate(m.candidate).params, **m.params} for m in recipe.members]
-        assert sum(p["trees"] for p in params) <= 600
+@pytest.mark.parametrize("n_frauds", [100, 1_999, 2_000, 5_000])
+def test_the_default_asks_no_more_of_a_payment_than_latency_allows(n_frauds: int) -> None:
+    recipe = default_recipe(n_frauds, 100_000)
+    params = [{**candidate(m.candidate).params, **m.params} for m in recipe.members]
+    assert sum(p["trees"] * p["depth"] for p in params) <= 2_700
+
+
+@pytest.mark.parametrize(
+    ("n_frauds", "members"),
+    [
+        (1_999, [(15, 5, 0.25), (25, 5, 0.25), (40, 5, 0.25)]),
+        (2_000, [(15, 6, 0.25), (25, 6, 0.1), (40, 6, 0.1)]),
+    ],
+)
+def test_the_default_has_three_members_by_the_number_of_frauds(
+    n_frauds: int, members: list[tuple[int, int, float]]
+) -> None:
+    recipe = default_recipe(n_frauds, 101 * n_frauds)
+    found = [(m.features, m.params["depth"], round(m.honest_share, 3)) for m in recipe.members]
+    assert found == members
 
 
 @pytest.mark.parametrize(
