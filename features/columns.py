@@ -23,6 +23,7 @@ from features.transaction import (
     KEY_TYPES,
     LATEST,
     MAX_AMOUNT,
+    MAX_COUNT,
     PERSON_TYPES,
     REPORT_STATUSES,
     REPORT_TYPES,
@@ -39,7 +40,6 @@ FLAGS = ("device_registered",)
 DICT_STATISTICS = ("settlements", "fraud_markers", "open_reports")
 DICT_SPANS = ("d90", "m12", "m60")
 COUNTS = tuple(f"dict_{statistic}_{span}" for statistic in DICT_STATISTICS for span in DICT_SPANS)
-MAX_COUNT = 2**31 - 1
 ENUMS = {
     "payer_person_type": PERSON_TYPES,
     "payee_person_type": PERSON_TYPES,

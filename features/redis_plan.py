@@ -40,7 +40,7 @@ from features.windows import (
     Window,
 )
 
-LAYOUT = 5
+LAYOUT = 6
 """Raised by hand when the Lua text or a hash changes what is stored; a changed plan changes it by itself."""
 
 KINDS = ("payer", "pair", "payee", "device", "payee_key")

@@ -54,6 +54,7 @@ _SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _NO_HASH, _NO_ENTITY = bytes(8), bytes(12)
 
 _BITS = {part: 1 << i for i, part in enumerate(PARTS)}
+_ACCOUNTS = _BITS["payer"] | _BITS["payee"]
 _ASK_RING, _READ_ONLY = 16, 32
 _WHOLE, _RING, _WINDOWS = "log:", "rings:", "windows:"
 """The applied logs: of whole calls, of the round that asks the rings, of the round after it."""
@@ -61,6 +62,10 @@ _WHOLE, _RING, _WINDOWS = "log:", "rings:", "windows:"
 _RANK = np.array([2, 0, 5, 3, 4, 1])
 """By Status: what an event's shards say together is the highest. A shard that had applied it in a call that
 failed elsewhere says STORED where the others say APPLIED; STALE on any of them is committed, so decided."""
+
+_IS_ANSWERED = np.array([status in ANSWERED for status in Status])
+
+_APPLIED = int(Status.APPLIED)  # an enum's own comparison costs more than the rest of a loop
 
 _UNSEEN = -1
 
@@ -73,13 +78,14 @@ class Packed:
     def __init__(self, event: Transaction | FraudReport) -> None:
         payer = digest(event.payer_ispb, event.payer_account)
         payee = digest(event.payee_ispb, event.payee_account)
-        ids, device, key = {"payer": payer, "payee": payee}, _NO_ENTITY, _NO_ENTITY
+        ids, mask, device, key = {"payer": payer, "payee": payee}, _ACCOUNTS, _NO_ENTITY, _NO_ENTITY
         if event.device_id is not None:
             ids["device"] = device = digest(event.device_id)
+            mask |= _BITS["device"]
         if event.payee_key is not None:
             ids["payee_key"] = key = digest(event.payee_key)
-        self.ids = ids
-        self.mask = sum([_BITS[part] for part in ids])
+            mask |= _BITS["payee_key"]
+        self.ids, self.mask = ids, mask
         self.is_report = isinstance(event, FraudReport)
         if isinstance(event, FraudReport):
             status = min(REPORT_STATUSES.index(event.status), 2)  # REJECTED and WITHDRAWN are both final
@@ -286,8 +292,8 @@ class RedisState:
         for span in spans:
             shard.stops[kind, span.log] = max(span.stop, shard.stops.get((kind, span.log), 0))
         by = {int(i): v.decode() for i, v in zip(decided[::2], decided[1::2], strict=True)}
-        found = np.frombuffer(statuses, dtype=np.uint8)
-        return Reply(found, _numbers(call, found, int(number), numbered), rows, by)
+        numbers = _numbers(call, statuses, int(number), numbered)
+        return Reply(np.frombuffer(statuses, dtype=np.uint8), numbers, rows, by)
 
     def _begin(self, shard: Shard, kind: str, span: Span) -> int:
         """What the shard must have: all of the log up to its own last call, or up to the span's start where
@@ -306,16 +312,20 @@ class RedisState:
             return await written(client, send("EVAL", SCRIPT, len(keys), *keys, *args))
 
 
-def _numbers(call: Call, statuses: NDArray[np.uint8], last: int, earlier: Sequence[bytes | int]) -> list[int]:
+def _numbers(call: Call, statuses: bytes, last: int, earlier: Sequence[bytes | int]) -> list[int]:
     """Of each entry, 0 for none. What this call applied has the numbers up to `last`, in order; `earlier` are
     index and number of what calls before it applied."""
-    numbers = np.zeros(len(statuses), dtype=np.int64)
-    applied = np.flatnonzero((statuses == Status.APPLIED) & (np.array(call.masks) != _ASK_RING))
-    numbers[applied] = last - len(applied) + 1 + np.arange(len(applied))
+    applied = [
+        i
+        for i, (status, mask) in enumerate(zip(statuses, call.masks, strict=True))
+        if status == _APPLIED and mask != _ASK_RING
+    ]
+    numbers = [0] * len(statuses)
+    for i, given in zip(applied, range(last - len(applied) + 1, last + 1), strict=True):
+        numbers[i] = given
     for index, number in zip(earlier[::2], earlier[1::2], strict=True):
         numbers[int(index)] = int(number)
-    found: list[int] = numbers.tolist()
-    return found
+    return numbers
 
 
 class _Work:
@@ -431,7 +441,7 @@ class _Work:
         self._by |= {call.indexes[i]: versions for i, versions in reply.versions.items()}
 
     def answer(self) -> Answer:
-        self._mark_unnamed(np.isin(self._statuses, ANSWERED))
+        self._mark_unnamed(_IS_ANSWERED[self._statuses])
         numbers = [tuple(sorted(found)) if len(found) > 1 else found for found in self._numbers]
         stored = {i: v for i, v in self._by.items() if self._statuses[i] == Status.STORED}
         return Answer(self._statuses, self.slots, numbers, stored)

@@ -8,6 +8,8 @@ the sender left out is None: unknown, never zero. Validation is the transport's 
 from hashlib import blake2b
 from typing import NamedTuple
 
+import orjson
+
 PERSON_TYPES = ("NATURAL_PERSON", "LEGAL_PERSON")
 KEY_TYPES = ("CPF", "CNPJ", "PHONE", "EMAIL", "EVP")
 INITIATIONS = ("MANU", "DICT", "QRDN", "QRES", "INIC", "APDN", "APES", "AUTO")
@@ -17,6 +19,9 @@ REPORT_TYPES = ("SCAM", "ACCOUNT_TAKEOVER", "COERCION", "FRAUDULENT_ACCESS", "OT
 
 MAX_AMOUNT = 100_000_000_000
 """R$ 1,000,000,000.00 in centavos."""
+
+MAX_COUNT = 2**31 - 1
+"""Of a statistic of DICT."""
 
 EARLIEST = 946_684_800_000
 """2000-01-01T00:00:00Z in ms: nothing older was ever paid by Pix; day tiles fit 16 bits from here to 2149."""
@@ -93,7 +98,7 @@ def event_hash(event_id: str) -> bytes:
 
 def content_hash(transaction: Transaction) -> bytes:
     """8 bytes over every decoded field: key order and white space of the message do not count."""
-    return blake2b(_written(transaction), digest_size=8).digest()
+    return blake2b(orjson.dumps(tuple(transaction)), digest_size=8).digest()
 
 
 def _written(parts: tuple[object, ...]) -> bytes:

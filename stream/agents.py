@@ -121,3 +121,9 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
         while not app.should_stop:
             await asyncio.sleep(_SWEEP_SECONDS)
             await or_leave(turns.sweep())
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def tell_lag() -> None:  # apart from the sweep, which waits where Redis is away
+        while not app.should_stop:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            turns.tell_lag()

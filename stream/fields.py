@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from features.transaction import EARLIEST, LATEST, MAX_AMOUNT
+from features.transaction import EARLIEST, LATEST, MAX_AMOUNT, MAX_COUNT
 
 _PLAIN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,2}))?")
 _RFC3339 = re.compile(
@@ -26,7 +26,7 @@ _NAIVE = _EPOCH.replace(tzinfo=None)  # writes itself three times as fast
 _MS = timedelta(milliseconds=1)
 
 
-def _money(value: object) -> int:
+def money_of(value: object) -> int:
     """BRL as string or number → centavos, exactly."""
     if isinstance(value, str) and (match := _PLAIN.fullmatch(value)):
         centavos = int(match[2]) * 100 + int((match[3] or "").ljust(2, "0"))
@@ -56,8 +56,8 @@ def _decimal(value: object) -> Decimal:
     return number
 
 
-def _amount(value: object) -> int:
-    centavos = _money(value)
+def amount_of(value: object) -> int:
+    centavos = money_of(value)
     if centavos <= 0:
         raise PydanticCustomError("AMOUNT_NOT_POSITIVE", "should be more than 0")
     if centavos > MAX_AMOUNT:
@@ -65,7 +65,7 @@ def _amount(value: object) -> int:
     return centavos
 
 
-def _instant(value: object) -> int:
+def instant_of(value: object) -> int:
     """RFC 3339 with offset → ms since 1970, UTC; finer digits are cut off."""
     if not isinstance(value, str) or not (match := _RFC3339.fullmatch(value)):
         raise PydanticCustomError("TIME_INVALID", "should be RFC 3339, e.g. 2026-11-21T15:30:00.123Z")
@@ -77,9 +77,9 @@ def _instant(value: object) -> int:
         raise PydanticCustomError("TIME_INVALID", "should be a time that exists") from None
 
 
-def _time(value: object) -> int:
+def time_of(value: object) -> int:
     """When something happened by Pix. (An account may be older: `opened_at` is any instant.)"""
-    time = _instant(value)
+    time = instant_of(value)
     if not EARLIEST <= time < LATEST:
         raise PydanticCustomError("TIME_OUT_OF_RANGE", "should be between 2000 and 2099")
     return time
@@ -107,11 +107,11 @@ _TIME_SCHEMA = {
     "description": "RFC 3339 with an offset",
 }
 
-Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema(_TIME_SCHEMA)]
-Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
-Amount = Annotated[int, BeforeValidator(_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
-Balance = Annotated[int, BeforeValidator(_money), WithJsonSchema(_BALANCE_SCHEMA)]
-Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Instant = Annotated[int, BeforeValidator(instant_of), WithJsonSchema(_TIME_SCHEMA)]
+Time = Annotated[int, BeforeValidator(time_of), WithJsonSchema(_TIME_SCHEMA)]
+Amount = Annotated[int, BeforeValidator(amount_of), WithJsonSchema(_AMOUNT_SCHEMA)]
+Balance = Annotated[int, BeforeValidator(money_of), WithJsonSchema(_BALANCE_SCHEMA)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Ispb = Annotated[str, Field(pattern=r"^[0-9A-Z]{8}$")]

@@ -86,7 +86,7 @@ class Intake:
         return consumer  # type: ignore[no-any-return]
 
     def observe_lag(self, positions: Mapping[Place, int]) -> None:
-        """Records behind the end of each assigned partition; `positions`: below is decided and delivered."""
+        """Records behind the end of each assigned partition; below `positions` the state answered."""
         consumer, seen = self._consumer, set()
         for tp in consumer.assignment():
             place = (self._names.get(tp.topic, ""), tp.partition)

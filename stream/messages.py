@@ -39,6 +39,7 @@ from stream.fields import (
     reais,
     rfc3339,
 )
+from stream.plain import plain_transaction
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -111,6 +112,8 @@ _NO_COUNTS = (None, None, None)
 
 class TransactionMessage(_Message):
     """One Pix payment order. Absent means unknown, never zero; unknown fields are ignored."""
+
+    # A field that is added here is read in `plain.py` too: most transactions come that way.
 
     event_id: Id
     occurred_at: Time
@@ -248,9 +251,9 @@ class FeatureLogMessage(RootModel[ScoredMessage | AppliedReportMessage]):
 
 def decode_transaction(value: bytes | None, recorded_at: int) -> Transaction:
     """`recorded_at`: the record's Kafka timestamp in ms, the clock of validation. Raises Rejected."""
-    message = _validate(TransactionMessage, value).value()
-    _refuse_ahead(message.occurred_at, recorded_at, message.event_id)
-    return message
+    transaction = (value and plain_transaction(value)) or _validate(TransactionMessage, value).value()
+    _refuse_ahead(transaction.occurred_at, recorded_at, transaction.event_id)
+    return transaction
 
 
 def decode_report(value: bytes | None, recorded_at: int) -> FraudReport:

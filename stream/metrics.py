@@ -1,10 +1,11 @@
 """Every metric, declared once (Prometheus). Labels are few and bounded; none holds personal data."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
+import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1, 2, 5, 10, 30, 60)
@@ -84,3 +85,17 @@ def stage(name: str) -> Iterator[None]:
         yield
     finally:
         _of_stage(name).observe(time.perf_counter() - start)
+
+
+def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """As `observe` of each value, at the cost of a few (tests/unit/test_metrics.py holds it to that).
+
+    One at a time they were a twentieth of what the event loop did. The client has no way for many.
+    """
+    if not values:
+        return
+    histogram._sum.inc(sum(values))
+    counts = np.bincount(np.searchsorted(histogram._upper_bounds, values)).tolist()
+    for bucket, count in zip(histogram._buckets, counts, strict=False):
+        if count:
+            bucket.inc(count)

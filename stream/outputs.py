@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -199,33 +199,30 @@ class Outputs:
     def _hand_over(self, messages: Sequence[Outgoing], producer: Producer) -> Delivery:
         delivery = Delivery(producer)
         for message in messages:
-            self._hand_one_over(message, delivery)
+            try:
+                try:
+                    self._produce(message, delivery)
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                        raise
+                    # One that was added: by itself the client looks for such every five minutes.
+                    producer.list_topics(self._topic(message.topic), timeout=_NEW_SECONDS)
+                    self._produce(message, delivery)
+            except BufferError:  # never: four batches of 1,000 are far less, in messages and in bytes
+                raise Undeliverable("the producer's queue is full") from None
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise Undeliverable(str(error)) from error
+                delivery.refused.append(message)
         return delivery
 
-    def _hand_one_over(self, message: Outgoing, delivery: Delivery) -> None:
-        try:
-            self._produce(message, delivery)
-        except BufferError:  # never: four batches of 1,000 are far less, in messages and in bytes
-            raise Undeliverable("the producer's queue is full") from None
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                raise Undeliverable(str(error)) from error
-            delivery.refused.append(message)
-        else:
-            delivery.left += 1
-
     def _produce(self, message: Outgoing, delivery: Delivery) -> None:
-        producer, (topic, partition, key, value, _, _) = delivery.producer, message
-        name, headers = self._topic(topic), cast(Any, message.headers)
-        report = partial(delivery.reported, message)
-        try:
-            producer.produce(name, value, key, partition, report, headers=headers)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
-                raise
-            # One that was added: by itself the client looks for such every five minutes.
-            producer.list_topics(name, timeout=_NEW_SECONDS)
-            producer.produce(name, value, key, partition, report, headers=headers)
+        topic, partition, key, value, headers, _ = message
+        delivery.producer.produce(
+            self._topic(topic), value, key, partition, partial(delivery.reported, message),
+            headers=headers,  # type: ignore[arg-type]  # a list of pairs is one of the types it takes
+        )  # fmt: skip
+        delivery.left += 1
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():

@@ -171,6 +171,11 @@ class Turns:
             if len(records) < _FEW:
                 await asyncio.sleep(self._pace)
 
+    def tell_lag(self) -> None:
+        """Of the partitions that are attached."""
+        if self._attached == self._intake.generation and self._intake.flowing:
+            self._intake.observe_lag(self._worker.positions())
+
     async def sweep(self) -> None:
         """What an idle worker does now and then; a batch under way does as much."""
         if self._asking.locked() or self._tasks:
@@ -180,7 +185,6 @@ class Turns:
             if self._attached == self._intake.generation and self._intake.flowing:
                 self._worker.committed(self._intake.committed())
                 await self._worker.sweep()
-                self._intake.observe_lag(self._worker.positions())
 
     async def _take(self, turn: Turn) -> None:
         async with self._room:
@@ -252,7 +256,6 @@ class Turns:
         for event in self._unacknowledged:
             event.ack()
         self._unacknowledged.clear()
-        self._intake.observe_lag(self._worker.positions())
 
     def _is_current(self, turn: Turn) -> bool:
         mine = self._rebalances == turn.rebalances and not self._leaving
@@ -260,10 +263,9 @@ class Turns:
 
     def _observe(self, turn: Turn) -> None:
         now = time.monotonic()
-        for event in turn.events:
-            chunk: Chunk = event.message
-            for _ in chunk.records:
-                metrics.IN_WORKER.observe(now - chunk.received)
+        chunks: list[Chunk] = [event.message for event in turn.events]
+        waited = [now - chunk.received for chunk in chunks for _ in chunk.records]
+        metrics.observe_all(metrics.IN_WORKER, waited)
 
     async def _attach(self, first: dict[Place, int]) -> None:
         """Take over what the last rebalance assigned, if that was not done yet. No turn is on its way."""

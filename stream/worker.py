@@ -300,8 +300,8 @@ class Worker:
         fresh = [decided for decided in outcomes.decided if decided.fresh]
         for outcome, count in Counter(decided.outcome for decided in fresh).items():
             metrics.DECISIONS.labels(outcome).inc(count)
-        for decided in fresh:
-            metrics.LATENCY.observe(max(0.0, now - decided.record.timestamp) / 1000)
+        waited = [max(0.0, now - decided.record.timestamp) / 1000 for decided in fresh]
+        metrics.observe_all(metrics.LATENCY, waited)
 
 
 async def _at_once() -> None:

@@ -23,7 +23,7 @@ from features.transaction import (
     Transaction,
 )
 from stream.dead_letter import CODES, DeadLetter, Rejected
-from stream.fields import Initiation, KeyType, PersonType, ReportType, _time, reais, rfc3339
+from stream.fields import Initiation, KeyType, PersonType, ReportType, reais, rfc3339, time_of
 from stream.messages import AHEAD_MS, MAX_BYTES, decode_report, decode_transaction
 
 NOW = 1_795_275_000_123
@@ -452,7 +452,7 @@ def test_amounts_round_trip_as_text_and_as_number(centavos: int) -> None:
 @given(time=st.integers(EARLIEST, LATEST - 1))
 def test_times_round_trip(time: int) -> None:
     text = rfc3339(time)
-    assert _time(text) == time
+    assert time_of(text) == time
     assert datetime.fromisoformat(text).tzinfo is not None
 
 

@@ -76,6 +76,7 @@ class Intake:
     """One event at a time, always of the generation that is asked for."""
 
     flowing, generation = True, 1
+    told: Any = None
 
     def is_current(self, _: Any) -> bool:
         return self.flowing
@@ -89,8 +90,8 @@ class Intake:
     def committed(self) -> dict[Any, int]:
         return {}
 
-    def observe_lag(self, _: Any) -> None:
-        pass
+    def observe_lag(self, positions: Any) -> None:
+        self.told = positions
 
     async def batches(self, stream: list[Any]) -> Any:
         for event in stream:
@@ -167,6 +168,24 @@ async def test_a_batch_that_is_no_longer_mine_is_not_delivered(scene: Scene) -> 
     scene.begin(7)
     await scene.until(lambda: bool(scene.acks))
     assert (scene.outputs.sent, scene.acks, scene.attached) == ([7], [7], 2)
+
+
+@on_scene
+async def test_the_lag_is_told_with_a_batch_on_its_way_and_only_of_what_is_attached(scene: Scene) -> None:
+    scene.turns.tell_lag()
+    assert scene.intake.told is None
+    scene.begin(7)
+    await scene.settle()
+    assert scene.acks == []
+    scene.turns.tell_lag()
+    assert scene.intake.told == scene.worker.positions()
+    scene.intake.told = None
+    scene.intake.flowing = False
+    scene.turns.tell_lag()
+    scene.intake.flowing = True
+    scene.turns.forget()
+    scene.turns.tell_lag()
+    assert scene.intake.told is None
 
 
 @on_scene

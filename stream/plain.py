@@ -1,0 +1,109 @@
+"""A transaction as it mostly comes, decoded by hand at half the cost of the models of `messages`.
+
+It takes nothing that they refuse, and gives what they give; whatever is not plainly right is theirs to judge
+(`tests/property/test_plain_decoding.py` holds both).
+"""
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+import orjson
+from pydantic_core import PydanticCustomError
+
+from features.transaction import DIRECTIONS, INITIATIONS, KEY_TYPES, MAX_COUNT, PERSON_TYPES, Transaction
+from stream.fields import amount_of, instant_of, money_of, time_of
+
+_ISPB = re.compile(r"[0-9A-Z]{8}")
+_DIRECTIONS, _INITIATIONS = frozenset(DIRECTIONS), frozenset(INITIATIONS)
+_KEY_TYPES, _PERSON_TYPES = frozenset(KEY_TYPES), frozenset(PERSON_TYPES)
+_SPANS = ("d90", "m12", "m60")
+_LONGEST, _BRACKETS = 4096, 150
+"""What is longer or has more of them is the models' to judge: some of it they refuse, though it be in what is
+ignored (numbers of more than 4,300 digits, what is nested deeper than about 200)."""
+_UNKNOWN: tuple[None, ...] = (None,) * 10
+
+
+class _NotPlain(Exception):
+    """Some field is not what most messages have."""
+
+
+def plain_transaction(value: bytes) -> Transaction | None:
+    """None: the models say what is wrong with it, if anything is."""
+    if len(value) > _LONGEST or value.count(b"{") + value.count(b"[") > _BRACKETS:
+        return None
+    try:
+        return _read(orjson.loads(value))
+    except (_NotPlain, PydanticCustomError, orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _read(message: Any) -> Transaction:
+    payer, payee, device = message["payer"], message["payee"], message.get("device")
+    statistics = message.get("dict")
+    return Transaction(
+        _text(message["event_id"], 64),
+        time_of(message["occurred_at"]),
+        amount_of(message["amount"]),
+        _text(payer["account"], 128),
+        _text(payee["account"], 128),
+        *_party(payer),
+        None if (balance := payer.get("balance")) is None else money_of(balance),
+        *_party(payee),
+        None if (key := payee.get("key")) is None else _text(key, 140),
+        _one_of(_KEY_TYPES, payee.get("key_type")),
+        _one_of(_INITIATIONS, message.get("initiation")),
+        None if device is None else _text(device["id"], 128),
+        None if device is None else _flag(device.get("registered")),
+        _one_of(_DIRECTIONS, message.get("direction")),
+        *(_UNKNOWN if statistics is None else _statistics(statistics)),
+    )
+
+
+def _party(party: Any) -> tuple[str | None, str | None, str | None, int | None]:
+    """ISPB, person type, holder, opening."""
+    get = party.get
+    ispb, holder, opened = get("ispb"), get("holder"), get("opened_at")
+    if ispb is not None and not _ISPB.fullmatch(ispb):
+        raise _NotPlain
+    return (
+        ispb,
+        _one_of(_PERSON_TYPES, get("person_type")),
+        None if holder is None else _text(holder, 128),
+        None if opened is None else instant_of(opened),
+    )
+
+
+def _text(value: Any, longest: int) -> str:
+    if type(value) is str and 0 < len(value) <= longest:
+        return value
+    raise _NotPlain
+
+
+def _one_of(values: Collection[str], value: Any) -> str | None:
+    if value is None or value in values:
+        return value  # type: ignore[no-any-return]
+    raise _NotPlain
+
+
+def _flag(value: Any) -> bool | None:
+    if value is None or value is True or value is False:
+        return value
+    raise _NotPlain
+
+
+def _statistics(told: Any) -> tuple[int | None, ...]:
+    """In the order of Transaction's last ten fields."""
+    updated = told.get("updated_at")
+    counts = [
+        _count(of.get(span)) if (of := told.get(name)) is not None else None
+        for name in ("settlements", "fraud_markers", "open_reports")
+        for span in _SPANS
+    ]
+    return (None if updated is None else instant_of(updated), *counts)
+
+
+def _count(value: Any) -> int | None:
+    if value is None or (type(value) is int and 0 <= value <= MAX_COUNT):
+        return value
+    raise _NotPlain
