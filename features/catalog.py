@@ -14,7 +14,7 @@ from features import aggregates as f
 from features import fields as e
 from features.algebra import Feature, Slot
 from features.grouped import Grouped
-from features.transaction import INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
+from features.transaction import DICT_SPANS, INITIATIONS, KEY_TYPES, PERSON_TYPES, Transaction
 from features.windows import WINDOWS
 
 REVISION = 2
@@ -53,7 +53,7 @@ _BY_FAMILY: dict[str, tuple[Feature, ...]] = {
         *(
             e.number(f"dict_{what}_{span}", f"{words} of the payee's key over {span}, as DICT told the "
                      "sender", unit, DICT)
-            for what, words, unit in e.DICT_COUNTS for span in ("d90", "m12", "m60")
+            for what, words, unit in e.DICT_COUNTS for span in DICT_SPANS
         ),
         e.days_since("dict_age_days", "days since DICT's statistics were made", DICT, "dict_updated_at"),
     ),

@@ -17,11 +17,17 @@ import pyarrow.compute as pc
 
 from features.errors import BadInput
 from features.transaction import (
+    DICT_SPANS,
+    DICT_STATISTICS,
     DIRECTIONS,
     EARLIEST,
     INITIATIONS,
+    ISPB,
     KEY_TYPES,
     LATEST,
+    LONGEST_ID,
+    LONGEST_KEY,
+    LONGEST_NAME,
     MAX_AMOUNT,
     MAX_COUNT,
     PERSON_TYPES,
@@ -37,8 +43,6 @@ MONEY = ("amount", "payer_balance")
 TIMES = ("occurred_at", "reported_at", "payer_opened_at", "payee_opened_at", "dict_updated_at")
 EVENT_TIMES = ("occurred_at", "reported_at")
 FLAGS = ("device_registered",)
-DICT_STATISTICS = ("settlements", "fraud_markers", "open_reports")
-DICT_SPANS = ("d90", "m12", "m60")
 COUNTS = tuple(f"dict_{statistic}_{span}" for statistic in DICT_STATISTICS for span in DICT_SPANS)
 ENUMS = {
     "payer_person_type": PERSON_TYPES,
@@ -49,9 +53,11 @@ ENUMS = {
     "status": REPORT_STATUSES,
     "type": REPORT_TYPES,
 }
-PATTERNS = {"payer_ispb": "^[0-9A-Z]{8}$", "payee_ispb": "^[0-9A-Z]{8}$"}
-LONGEST = {"event_id": 64, "report_id": 64, "transaction_event_id": 64, "payee_key": 140}
-_LONGEST_NAME = 128
+PATTERNS = dict.fromkeys(("payer_ispb", "payee_ispb"), f"^{ISPB}$")
+LONGEST = {
+    **dict.fromkeys(("event_id", "report_id", "transaction_event_id"), LONGEST_ID),
+    "payee_key": LONGEST_KEY,
+}
 
 _SATURATED = 10**12
 """BRL. More than any contract takes, and its centavos still fit 64 bits."""
@@ -192,7 +198,7 @@ def problems(
         yield "FIELD_FORMAT", pc.invert(pc.match_substring_regex(column, PATTERNS[name]))
     elif name not in TIMES and name not in FLAGS:
         length = pc.utf8_length(column)
-        longest = LONGEST.get(name, _LONGEST_NAME)
+        longest = LONGEST.get(name, LONGEST_NAME)
         yield "FIELD_LENGTH", pc.or_(pc.less(length, 1), pc.greater(length, longest))
 
 

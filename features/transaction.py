@@ -23,6 +23,15 @@ MAX_AMOUNT = 100_000_000_000
 MAX_COUNT = 2**31 - 1
 """Of a statistic of DICT."""
 
+LONGEST_ID, LONGEST_NAME, LONGEST_KEY = 64, 128, 140
+"""Characters of an id of an event or report, of an account, holder or device, and of a Pix key."""
+
+ISPB = "[0-9A-Z]{8}"
+
+DICT_STATISTICS = ("settlements", "fraud_markers", "open_reports")
+DICT_SPANS = ("d90", "m12", "m60")
+"""What DICT counts of a key, and over which spans: 90 days, 12 and 60 months."""
+
 EARLIEST = 946_684_800_000
 """2000-01-01T00:00:00Z in ms: nothing older was ever paid by Pix; day tiles fit 16 bits from here to 2149."""
 

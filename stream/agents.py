@@ -8,6 +8,7 @@ acknowledgement, because a graceful stop would commit. docs/adr/0004 lists the i
 import asyncio
 import ssl
 import tempfile
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +117,15 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
     async def decide(stream: Any) -> None:
         await or_leave(turns.take(stream))
 
-    @app.task  # type: ignore[untyped-decorator]
-    async def sweep() -> None:
+    async def each_second(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while not app.should_stop:
             await asyncio.sleep(_SWEEP_SECONDS)
-            await or_leave(turns.sweep())
+            await or_leave(work())
 
     @app.task  # type: ignore[untyped-decorator]
-    async def tell_lag() -> None:  # apart from the sweep, which waits where Redis is away
-        while not app.should_stop:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            turns.tell_lag()
+    async def sweep() -> None:
+        await each_second(turns.sweep)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def tell_lag() -> None:
+        await each_second(turns.tell_lag)

@@ -13,7 +13,16 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from features.transaction import EARLIEST, LATEST, MAX_AMOUNT, MAX_COUNT
+from features.transaction import (
+    EARLIEST,
+    ISPB,
+    LATEST,
+    LONGEST_ID,
+    LONGEST_KEY,
+    LONGEST_NAME,
+    MAX_AMOUNT,
+    MAX_COUNT,
+)
 
 _PLAIN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,2}))?")
 _RFC3339 = re.compile(
@@ -112,9 +121,10 @@ Time = Annotated[int, BeforeValidator(time_of), WithJsonSchema(_TIME_SCHEMA)]
 Amount = Annotated[int, BeforeValidator(amount_of), WithJsonSchema(_AMOUNT_SCHEMA)]
 Balance = Annotated[int, BeforeValidator(money_of), WithJsonSchema(_BALANCE_SCHEMA)]
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
-Id = Annotated[str, Field(min_length=1, max_length=64)]
-Name = Annotated[str, Field(min_length=1, max_length=128)]
-Ispb = Annotated[str, Field(pattern=r"^[0-9A-Z]{8}$")]
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+Ispb = Annotated[str, Field(pattern=f"^{ISPB}$")]
 PersonType = Literal["NATURAL_PERSON", "LEGAL_PERSON"]
 KeyType = Literal["CPF", "CNPJ", "PHONE", "EMAIL", "EVP"]
 Initiation = Literal["MANU", "DICT", "QRDN", "QRES", "INIC", "APDN", "APES", "AUTO"]

@@ -31,6 +31,7 @@ from stream.fields import (
     Initiation,
     Instant,
     Ispb,
+    Key,
     KeyType,
     Name,
     PersonType,
@@ -68,7 +69,7 @@ class PayeeMessage(_Message):
     person_type: PersonType | None = None
     holder: Name | None = None
     opened_at: Instant | None = None
-    key: Annotated[str, Field(min_length=1, max_length=140)] | None = None
+    key: Key | None = None
     key_type: KeyType | None = None
 
 
@@ -146,7 +147,7 @@ class FraudReportMessage(_Message):
     payee_account: Name
     payee_ispb: Ispb | None = None
     device_id: Name | None = None
-    payee_key: Annotated[str, Field(min_length=1, max_length=140)] | None = None
+    payee_key: Key | None = None
     reported_at: Time
     status: Literal["OPEN", "CONFIRMED", "REJECTED", "WITHDRAWN"]
     type: ReportType

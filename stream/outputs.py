@@ -200,14 +200,7 @@ class Outputs:
         delivery = Delivery(producer)
         for message in messages:
             try:
-                try:
-                    self._produce(message, delivery)
-                except KafkaException as error:
-                    if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
-                        raise
-                    # One that was added: by itself the client looks for such every five minutes.
-                    producer.list_topics(self._topic(message.topic), timeout=_NEW_SECONDS)
-                    self._produce(message, delivery)
+                self._produce(message, delivery)
             except BufferError:  # never: four batches of 1,000 are far less, in messages and in bytes
                 raise Undeliverable("the producer's queue is full") from None
             except KafkaException as error:
@@ -217,6 +210,16 @@ class Outputs:
         return delivery
 
     def _produce(self, message: Outgoing, delivery: Delivery) -> None:
+        try:
+            self._enqueue(message, delivery)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                raise
+            # One that was added: by itself the client looks for such every five minutes.
+            delivery.producer.list_topics(self._topic(message.topic), timeout=_NEW_SECONDS)
+            self._enqueue(message, delivery)
+
+    def _enqueue(self, message: Outgoing, delivery: Delivery) -> None:
         topic, partition, key, value, headers, _ = message
         delivery.producer.produce(
             self._topic(topic), value, key, partition, partial(delivery.reported, message),

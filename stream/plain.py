@@ -11,17 +11,28 @@ from typing import Any
 import orjson
 from pydantic_core import PydanticCustomError
 
-from features.transaction import DIRECTIONS, INITIATIONS, KEY_TYPES, MAX_COUNT, PERSON_TYPES, Transaction
+from features.transaction import (
+    DICT_SPANS,
+    DICT_STATISTICS,
+    DIRECTIONS,
+    INITIATIONS,
+    ISPB,
+    KEY_TYPES,
+    LONGEST_ID,
+    LONGEST_KEY,
+    LONGEST_NAME,
+    MAX_COUNT,
+    PERSON_TYPES,
+    Transaction,
+)
 from stream.fields import amount_of, instant_of, money_of, time_of
 
-_ISPB = re.compile(r"[0-9A-Z]{8}")
+_ISPB = re.compile(ISPB)
 _DIRECTIONS, _INITIATIONS = frozenset(DIRECTIONS), frozenset(INITIATIONS)
 _KEY_TYPES, _PERSON_TYPES = frozenset(KEY_TYPES), frozenset(PERSON_TYPES)
-_SPANS = ("d90", "m12", "m60")
 _LONGEST, _BRACKETS = 4096, 150
 """What is longer or has more of them is the models' to judge: some of it they refuse, though it be in what is
 ignored (numbers of more than 4,300 digits, what is nested deeper than about 200)."""
-_UNKNOWN: tuple[None, ...] = (None,) * 10
 
 
 class _NotPlain(Exception):
@@ -42,21 +53,21 @@ def _read(message: Any) -> Transaction:
     payer, payee, device = message["payer"], message["payee"], message.get("device")
     statistics = message.get("dict")
     return Transaction(
-        _text(message["event_id"], 64),
+        _text(message["event_id"], LONGEST_ID),
         time_of(message["occurred_at"]),
         amount_of(message["amount"]),
-        _text(payer["account"], 128),
-        _text(payee["account"], 128),
+        _text(payer["account"], LONGEST_NAME),
+        _text(payee["account"], LONGEST_NAME),
         *_party(payer),
         None if (balance := payer.get("balance")) is None else money_of(balance),
         *_party(payee),
-        None if (key := payee.get("key")) is None else _text(key, 140),
+        None if (key := payee.get("key")) is None else _text(key, LONGEST_KEY),
         _one_of(_KEY_TYPES, payee.get("key_type")),
         _one_of(_INITIATIONS, message.get("initiation")),
-        None if device is None else _text(device["id"], 128),
+        None if device is None else _text(device["id"], LONGEST_NAME),
         None if device is None else _flag(device.get("registered")),
         _one_of(_DIRECTIONS, message.get("direction")),
-        *(_UNKNOWN if statistics is None else _statistics(statistics)),
+        *(() if statistics is None else _statistics(statistics)),
     )
 
 
@@ -69,7 +80,7 @@ def _party(party: Any) -> tuple[str | None, str | None, str | None, int | None]:
     return (
         ispb,
         _one_of(_PERSON_TYPES, get("person_type")),
-        None if holder is None else _text(holder, 128),
+        None if holder is None else _text(holder, LONGEST_NAME),
         None if opened is None else instant_of(opened),
     )
 
@@ -97,8 +108,8 @@ def _statistics(told: Any) -> tuple[int | None, ...]:
     updated = told.get("updated_at")
     counts = [
         _count(of.get(span)) if (of := told.get(name)) is not None else None
-        for name in ("settlements", "fraud_markers", "open_reports")
-        for span in _SPANS
+        for name in DICT_STATISTICS
+        for span in DICT_SPANS
     ]
     return (None if updated is None else instant_of(updated), *counts)
 

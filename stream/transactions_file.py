@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from features import columns
 from features.errors import BadInput
 from features.files import open_checked
-from features.transaction import Transaction
+from features.transaction import DICT_STATISTICS, Transaction
 
 BATCH = 8_192
 
@@ -88,8 +88,7 @@ def _grouped(texts: dict[str, list[Any]], prefix: str, rows: int) -> list[dict[s
 def _statistics(mine: dict[str, list[Any]], rows: int) -> list[dict[str, Any] | None]:
     """DICT's, each statistic an object of its own; none where nothing is known."""
     nested: dict[str, list[Any]] = {
-        name: [one or None for one in _objects(_under(mine, f"{name}_"), rows)]
-        for name in columns.DICT_STATISTICS
+        name: [one or None for one in _objects(_under(mine, f"{name}_"), rows)] for name in DICT_STATISTICS
     }
     if "updated_at" in mine:
         nested["updated_at"] = mine["updated_at"]

@@ -171,9 +171,13 @@ class Turns:
             if len(records) < _FEW:
                 await asyncio.sleep(self._pace)
 
-    def tell_lag(self) -> None:
-        """Of the partitions that are attached."""
-        if self._attached == self._intake.generation and self._intake.flowing:
+    @property
+    def _is_attached(self) -> bool:
+        return self._attached == self._intake.generation and self._intake.flowing
+
+    async def tell_lag(self) -> None:
+        """Of the partitions that are attached. Apart from `sweep`, which waits where Redis is away."""
+        if self._is_attached:
             self._intake.observe_lag(self._worker.positions())
 
     async def sweep(self) -> None:
@@ -182,7 +186,7 @@ class Turns:
             return
         async with self._asking:
             self._worker.fence.obey()
-            if self._attached == self._intake.generation and self._intake.flowing:
+            if self._is_attached:
                 self._worker.committed(self._intake.committed())
                 await self._worker.sweep()
 

@@ -172,19 +172,19 @@ async def test_a_batch_that_is_no_longer_mine_is_not_delivered(scene: Scene) -> 
 
 @on_scene
 async def test_the_lag_is_told_with_a_batch_on_its_way_and_only_of_what_is_attached(scene: Scene) -> None:
-    scene.turns.tell_lag()
+    await scene.turns.tell_lag()
     assert scene.intake.told is None
     scene.begin(7)
     await scene.settle()
     assert scene.acks == []
-    scene.turns.tell_lag()
+    await scene.turns.tell_lag()
     assert scene.intake.told == scene.worker.positions()
     scene.intake.told = None
     scene.intake.flowing = False
-    scene.turns.tell_lag()
+    await scene.turns.tell_lag()
     scene.intake.flowing = True
     scene.turns.forget()
-    scene.turns.tell_lag()
+    await scene.turns.tell_lag()
     assert scene.intake.told is None
 
 
