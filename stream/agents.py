@@ -19,8 +19,9 @@ from stream.chunks import WAITING, chunk_size, in_chunks
 from stream.commits import Commits
 from stream.health import Health
 from stream.intake import Intake
+from stream.leaving import leave_after, or_leave
 from stream.settings import Settings
-from stream.turns import SESSION_SECONDS, Turns, leave_after, or_leave
+from stream.turns import SESSION_SECONDS, Turns
 from stream.worker import INPUTS, Worker
 
 _SWEEP_SECONDS = 1.0

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from threading import Event
+from typing import NoReturn
 
 import faust
 import mode.loop
@@ -24,6 +25,7 @@ from stream.health import Health
 from stream.http.operations import serve_operations
 from stream.judge import Judge
 from stream.kafka_log import KafkaAway, KafkaLog
+from stream.leaving import leave
 from stream.logs import configure_logging
 from stream.model_source import Followed, ModelSource, PlainFolder, place_of, warmed
 from stream.outputs import Outputs
@@ -41,7 +43,7 @@ _RETRY_SECONDS, _LOOK_SECONDS, _MODEL_SECONDS = 0.5, 2.0, 1.0
 _CHALLENGER_SECONDS, _CHALLENGER_LOOK_SECONDS = 30.0, 0.2
 
 
-def run_worker(settings: Settings) -> None:
+def run_worker(settings: Settings) -> NoReturn:
     """Run until SIGTERM or SIGINT; ends the process. Raises VigiaError for what is wrong from the start."""
     configure_logging()
     health = Health()
@@ -85,7 +87,7 @@ def run_worker(settings: Settings) -> None:
 
     garbage.settle()
     with Path(os.devnull).open("w") as nowhere:  # Faust's spinner would write escape codes among the JSON
-        faust.Worker(
+        main = faust.Worker(
             app,
             loglevel="WARNING",
             override_logging=False,
@@ -93,11 +95,15 @@ def run_worker(settings: Settings) -> None:
             quiet=True,
             loop=loop,
             stdout=nowhere,
-        ).execute_from_commandline()
+        )
+        try:
+            main.execute_from_commandline()
+        except SystemExit as ended:  # as it always ends
+            leave(ended.code if isinstance(ended.code, int) else 1)
 
 
-def run_shadow(settings: Settings, model: Path) -> None:
-    """Score in the shadow until SIGTERM or SIGINT. Raises VigiaError."""
+def run_shadow(settings: Settings, model: Path) -> NoReturn:
+    """Score in the shadow until SIGTERM or SIGINT; ends the process. Raises VigiaError."""
     configure_logging()
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,6 +130,7 @@ def run_shadow(settings: Settings, model: Path) -> None:
     worker = ShadowWorker(settings, challenger)
     health.start()
     worker.run(stopping.is_set)
+    leave(0)
 
 
 def _source(settings: Settings, place: PlainFolder | Followed) -> ModelSource[Judge]:

@@ -7,19 +7,17 @@ until all before it did.
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Coroutine, Sequence
-from threading import Timer
 from typing import Any
 
-from features.errors import VigiaError
 from stream import metrics
 from stream.chunks import Chunk
 from stream.commits import Commits
 from stream.health import Health
 from stream.intake import Intake
 from stream.kafka_log import Place
+from stream.leaving import or_leave
 from stream.pipeline import Answered, Decoded
 from stream.record_time import in_record_time
 from stream.worker import Call, Worker, WrongCommits
@@ -35,38 +33,6 @@ next (of many shards, the second waits for them). One more may wait for room, de
 _FEW, _PACE_SECONDS = 256, 0.008
 """A batch of few records is not followed at once: whatever its size, it costs the worker 2 to 4 ms, and Redis
 and the broker some requests. One that comes alone, or into a backlog, does not wait."""
-
-
-async def or_leave(work: Coroutine[Any, Any, None]) -> None:
-    """Leave the process at an error that nobody can mend, before anything is acknowledged."""
-    try:
-        await work
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:
-        told = error if isinstance(error, VigiaError) else "leaving before anything is acknowledged"
-        log.critical("cannot go on: %s", told, exc_info=not isinstance(error, VigiaError))
-        _leave()
-
-
-def leave_after(seconds: float) -> None:
-    """End the process if it has not ended by then. Nothing is lost: what is not committed is read again.
-
-    Faust's last commit has been seen to wait for good (docs/adr/0004), and its partitions with it.
-    """
-
-    def leave() -> None:
-        log.error("Faust did not stop within %g s: leaving", seconds)
-        _leave()
-
-    timer = Timer(seconds, leave)
-    timer.daemon = True
-    timer.start()
-
-
-def _leave() -> None:
-    logging.shutdown()
-    os._exit(1)
 
 
 class _Left(Exception):

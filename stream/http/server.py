@@ -3,6 +3,7 @@
 import logging
 import socket
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 import uvloop
@@ -10,6 +11,7 @@ import uvloop
 from features.errors import BadInput
 from stream.http.app import make_app
 from stream.http.service import DoorService
+from stream.leaving import leave
 from stream.logs import configure_logging
 from stream.settings import Settings
 
@@ -25,14 +27,15 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run_door(settings: Settings) -> None:
+def run_door(settings: Settings) -> NoReturn:
     """Serve until SIGTERM or SIGINT: then take no new request, and finish those that wait.
 
-    They wait no longer than the deadline. Raises BadInput when the address can't be served.
+    They wait no longer than the deadline. Ends the process. Raises BadInput when the address can't be served.
     """
     configure_logging()
     listener = _listen(settings.api_host, settings.api_port)
     uvloop.run(_serve(settings, listener))
+    leave(0)
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
