@@ -32,6 +32,8 @@ _NO_WRITES = re.compile(
     r"\b(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|non local key)\b"
 )
 _DISK = "MISCONF"
+_CLOSED = "the handler is closed"
+"""uvloop's RuntimeError for a write to a connection that broke, of which the client expects OSError."""
 _NOTHING = "return 0"
 _AWAY = (
     errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
@@ -139,7 +141,9 @@ async def answer(awaitable: Any) -> Any:
             return await awaitable
     except errors.NoScriptError:
         raise
-    except _AWAY as error:
+    except (*_AWAY, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _CLOSED not in str(error):
+            raise
         raise StateAway(
             f"Redis does not answer ({_told(error)}): run `vigia up`, or set VIGIA_REDIS_URL"
         ) from error
