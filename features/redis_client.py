@@ -38,6 +38,7 @@ _NOTHING = "return 0"
 _AWAY = (
     errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
     errors.RedisClusterException, errors.TryAgainError, OSError, asyncio.IncompleteReadError,
+    RuntimeError,  # if it is uvloop's: see `_told`
 )  # fmt: skip
 
 
@@ -141,9 +142,7 @@ async def answer(awaitable: Any) -> Any:
             return await awaitable
     except errors.NoScriptError:
         raise
-    except (*_AWAY, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and _CLOSED not in str(error):
-            raise
+    except _AWAY as error:
         raise StateAway(
             f"Redis does not answer ({_told(error)}): run `vigia up`, or set VIGIA_REDIS_URL"
         ) from error
@@ -173,6 +172,9 @@ async def written(client: Any, awaitable: Any) -> Any:
 
 
 def _told(error: BaseException) -> str:
+    """What one of `_AWAY` says. Raises it when it is not about Redis at all."""
+    if isinstance(error, RuntimeError) and _CLOSED not in str(error):
+        raise error
     return str(error) or f"nothing came within {_ANSWER_SECONDS:g} s"
 
 
