@@ -1,16 +1,15 @@
 """Java 17 or later, and the jars of Apache Kafka."""
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.errors import ServiceError
+from deploy.local.lock import locked
 
 KAFKA_VERSION = "4.1.1"
 _COORDINATES = (
@@ -39,7 +38,7 @@ def classpath(say: Callable[[str], None]) -> str:
     note = cache / f"kafka-{KAFKA_VERSION}.classpath"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / "lock"):  # two first starts at once would write the same files
+        with locked(cache / "lock"):  # two first starts at once would write the same files
             known = _read_note(note)
             if known:
                 return known
@@ -107,11 +106,3 @@ def _download(folder: Path) -> list[Path]:
             f"Apache Kafka {KAFKA_VERSION} could not be downloaded from Maven Central: {why}; "
             "check the network (or its proxy) and try again"
         ) from None
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Hold ``file`` against other processes of this machine."""
-    with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

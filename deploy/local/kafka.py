@@ -10,7 +10,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.errors import ServiceError
-from deploy.local.java import classpath, java
+from deploy.local.class_archive import ClassArchive
+from deploy.local.java import cache_folder, classpath, java
 from deploy.local.ports import HOST, free_port, is_free, require_free
 from deploy.local.service import Service, await_answer, last_words, launch, log_file, make_folder
 
@@ -69,11 +70,16 @@ def start_kafka(
     require_free(port, NAME, "--kafka-port")
     config = folder / "server.properties"
     config.write_text(render_config(folder, port, _controller_port(config, port)))
-    run = [java(), *_JVM, *([] if lasting else [_FOR_MINUTES]), *_LOGGING, "-cp", classpath(say)]
+    jars, loaded = classpath(say), folder / "classes.txt"
+    archive = ClassArchive(cache_folder(), java(), jars)
+    options = [*_JVM, *([] if lasting else [_FOR_MINUTES]), *_LOGGING, "-cp", jars]
     if not (folder / "data" / "meta.properties").exists():
-        _format(run, config, folder)
-    service = launch(NAME, [*run, "kafka.Kafka", str(config)], folder, f"{HOST}:{port}", port)
-    return await_answer(service, answers, seconds=90)
+        _format([java(), *archive.options(), *options], config, folder)
+    run = [java(), *archive.options(loaded), *options, "kafka.Kafka", str(config)]
+    service = launch(NAME, run, folder, f"{HOST}:{port}", port)
+    await_answer(service, answers, seconds=90)
+    archive.make(loaded, _JVM, say)
+    return service
 
 
 def answers(address: str) -> bool:

@@ -1,14 +1,13 @@
 """Both services of a project folder together: up, down, status."""
 
-import fcntl
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.errors import ServiceError
 from deploy.local import java, kafka, redis
+from deploy.local.lock import locked
 from deploy.local.ports import free_port, require_free
 from deploy.local.process import wait_until
 from deploy.local.service import Service, find, forget, make_folder
@@ -57,7 +56,7 @@ def up(
     Raises ServiceError; what had been started until then stays, and `down` ends it.
     """
     root = make_folder(root)
-    with _alone(root):
+    with locked(root / "lock"):
         _check(root / _KAFKA_FOLDER, kafka_port, "--kafka-port")
         _check(root / _REDIS_FOLDER, redis_port, "--redis-port")
         redis.executable(), java.java()  # raise while nothing is started yet
@@ -84,7 +83,7 @@ def down(root: Path, *, erase: bool = False) -> None:
     """End what runs, in order; the data stay unless ``erase``. Nothing running is no error."""
     if not root.is_dir():
         return
-    with _alone(root):
+    with locked(root / "lock"):
         for folder in (root / _KAFKA_FOLDER, root / _REDIS_FOLDER):
             _end(find(folder))
             forget(folder)
@@ -144,11 +143,3 @@ def _status(service: Service | None, answers: Answers) -> Status:
         return Status(running=False, pid=None, address=None)
     running = service.alive() and answers(service.address)
     return Status(running, service.process.pid if service.alive() else None, service.address)
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Let one command at a time start or end what is below ``root``."""
-    with (root / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -185,3 +185,17 @@ def test_the_sessions_services_answer(kafka: str, redis_flushed: str) -> None:
 
 def test_the_folder_is_hidden_in_the_project(project: Path) -> None:
     assert project_folder(project) == project / ".vigia"
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what a process has mapped is told by Linux")
+def test_the_second_kafka_is_given_its_classes_laid_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.kafka.cache_folder", lambda: tmp_path)
+    start_kafka(tmp_path / "first").kill()
+    (made,) = tmp_path.glob("*.jsa")
+    second = start_kafka(tmp_path / "second")
+    try:
+        assert str(made) in Path(f"/proc/{second.process.pid}/maps").read_text()
+    finally:
+        second.kill()
