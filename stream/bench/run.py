@@ -34,9 +34,9 @@ from stream.demo.steps import Step, Steps
 from stream.topics import DEFAULT_PARTITIONS
 
 _QUICK_RECIPE = Recipe((Member("lightgbm", {"trees": 60}),))
-_WARM_UPS = 4
-"""Drains that are not counted, before all else. Most of the broker's code is compiled meanwhile: in five
-successive ones it took 91, 73, 74, 54 and 43 µs an event."""
+_WARM_UPS = 6
+"""Drains that are not counted, before all else. The broker's code is compiled meanwhile: in seven successive
+ones it took 73, 43, 47, 21, 16, 17 and 13 µs an event."""
 THROUGHPUT, LATENCY, SWEEP = ("throughput", "latency", "sweep")
 RATES = (100.0, 1_000.0, 3_626.0)
 """Events a second; the last is the mean of Pix's record day."""
