@@ -38,7 +38,6 @@ _NOTHING = "return 0"
 _AWAY = (
     errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError, errors.ClusterError,
     errors.RedisClusterException, errors.TryAgainError, OSError, asyncio.IncompleteReadError,
-    RuntimeError,  # if it is uvloop's: see `_told`
 )  # fmt: skip
 
 
@@ -53,8 +52,10 @@ async def dial(url: str) -> Any:
         except errors.AuthenticationError as error:
             await client.aclose()
             raise StateError(f"Redis refuses the name or password in VIGIA_REDIS_URL: {error}") from error
-        except _AWAY as error:
+        except (*_AWAY, RuntimeError) as error:
             await client.aclose()
+            if not _is_away(error):
+                raise
             why = _told(error)
             continue
         if not info.get("cluster_enabled"):
@@ -142,7 +143,9 @@ async def answer(awaitable: Any) -> Any:
             return await awaitable
     except errors.NoScriptError:
         raise
-    except _AWAY as error:
+    except (*_AWAY, RuntimeError) as error:
+        if not _is_away(error):
+            raise
         raise StateAway(
             f"Redis does not answer ({_told(error)}): run `vigia up`, or set VIGIA_REDIS_URL"
         ) from error
@@ -171,10 +174,11 @@ async def written(client: Any, awaitable: Any) -> Any:
         raise
 
 
+def _is_away(error: BaseException) -> bool:
+    return isinstance(error, _AWAY) or _CLOSED in str(error)
+
+
 def _told(error: BaseException) -> str:
-    """What one of `_AWAY` says. Raises it when it is not about Redis at all."""
-    if isinstance(error, RuntimeError) and _CLOSED not in str(error):
-        raise error
     return str(error) or f"nothing came within {_ANSWER_SECONDS:g} s"
 
 

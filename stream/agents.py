@@ -118,15 +118,19 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
     async def decide(stream: Any) -> None:
         await or_leave(turns.take(stream))
 
-    async def each_second(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        while not app.should_stop:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            await or_leave(work())
-
     @app.task  # type: ignore[untyped-decorator]
     async def sweep() -> None:
-        await each_second(turns.sweep)
+        await again_and_again(app, _SWEEP_SECONDS, turns.sweep)
 
     @app.task  # type: ignore[untyped-decorator]
-    async def tell_lag() -> None:
-        await each_second(turns.tell_lag)
+    async def tell_lag() -> None:  # apart from the sweep, which waits where Redis is away
+        await again_and_again(app, _SWEEP_SECONDS, turns.tell_lag)
+
+
+async def again_and_again(
+    app: faust.App, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Until the app stops, with a pause before each; the process ends at its error."""
+    while not app.should_stop:
+        await asyncio.sleep(seconds)
+        await or_leave(work())

@@ -18,7 +18,7 @@ from features.redis_state import RedisState
 from features.state import StateAway
 from models.scorer import Scorer
 from stream import garbage
-from stream.agents import add_agent, make_app
+from stream.agents import add_agent, again_and_again, make_app
 from stream.fence import Fence
 from stream.healing import Healer
 from stream.health import Health
@@ -72,18 +72,17 @@ def run_worker(settings: Settings) -> NoReturn:
     )
     add_agent(app, settings, worker, health)
 
+    async def look_for_model() -> None:
+        if (judge := await in_thread(source.look)) is not None:
+            pipeline.judge = judge
+
     @app.task  # type: ignore[untyped-decorator]
     async def watch_kafka() -> None:
-        while not app.should_stop:
-            await worker.look_for_kafka()
-            await asyncio.sleep(_LOOK_SECONDS)
+        await again_and_again(app, _LOOK_SECONDS, worker.look_for_kafka)
 
     @app.task  # type: ignore[untyped-decorator]
     async def follow_model() -> None:
-        while not app.should_stop:
-            await asyncio.sleep(_MODEL_SECONDS)
-            if (judge := await in_thread(source.look)) is not None:
-                pipeline.judge = judge
+        await again_and_again(app, _MODEL_SECONDS, look_for_model)
 
     garbage.settle()
     with Path(os.devnull).open("w") as nowhere:  # Faust's spinner would write escape codes among the JSON
@@ -98,8 +97,8 @@ def run_worker(settings: Settings) -> NoReturn:
         )
         try:
             main.execute_from_commandline()
-        except SystemExit as ended:  # as it always ends
-            leave(ended.code if isinstance(ended.code, int) else 1)
+        except SystemExit as ended:  # as a stop ends
+            leave(int(ended.code or 0))
 
 
 def run_shadow(settings: Settings, model: Path) -> NoReturn:

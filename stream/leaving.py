@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Coroutine
 from threading import Timer
 from typing import Any, NoReturn
@@ -16,13 +15,14 @@ log = logging.getLogger("vigia.leaving")
 def leave(code: int) -> NoReturn:
     """End the process without taking the interpreter apart.
 
-    Threads of librdkafka and of onnxruntime live until then, and may call into what is taken apart already:
-    a worker that had finished all its work was once seen to end by SIGSEGV there, which a supervisor takes
-    for a crash (confluentinc/librdkafka#4108 tells of the same).
+    Threads of librdkafka and of onnxruntime live until then, and may call into what is taken apart already.
+    That is most likely why a worker that had finished all its work was once seen to end by SIGSEGV, which a
+    supervisor takes for a crash (confluentinc/librdkafka#4108 tells of the same).
     """
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(code)
+    try:
+        logging.shutdown()
+    finally:
+        os._exit(code)
 
 
 def leave_after(seconds: float) -> None:

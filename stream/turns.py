@@ -142,7 +142,7 @@ class Turns:
         return self._attached == self._intake.generation and self._intake.flowing
 
     async def tell_lag(self) -> None:
-        """Of the partitions that are attached. Apart from `sweep`, which waits where Redis is away."""
+        """Of the partitions that are attached."""
         if self._is_attached:
             self._intake.observe_lag(self._worker.positions())
 

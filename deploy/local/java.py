@@ -51,7 +51,7 @@ def classpath(say: Callable[[str], None]) -> str:
 
 
 def cache_folder() -> Path:
-    """This user's folder for downloads, shared by all clones of the project."""
+    """This user's folder for what is downloaded or made once, shared by all clones of the project."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "vigia"
 

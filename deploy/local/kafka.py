@@ -70,15 +70,19 @@ def start_kafka(
     require_free(port, NAME, "--kafka-port")
     config = folder / "server.properties"
     config.write_text(render_config(folder, port, _controller_port(config, port)))
-    jars, loaded = classpath(say), folder / "classes.txt"
-    archive = ClassArchive(cache_folder(), java(), jars)
+    home, jars, loaded = java(), classpath(say), folder / "classes.txt"
+    archive = ClassArchive(cache_folder(), home, jars)
     options = [*_JVM, *([] if lasting else [_FOR_MINUTES]), *_LOGGING, "-cp", jars]
     if not (folder / "data" / "meta.properties").exists():
-        _format([java(), *archive.options(), *options], config, folder)
-    run = [java(), *archive.options(loaded), *options, "kafka.Kafka", str(config)]
+        _format([home, *archive.options(), *options], config, folder)
+    run = [home, *archive.options(loaded), *options, "kafka.Kafka", str(config)]
     service = launch(NAME, run, folder, f"{HOST}:{port}", port)
     await_answer(service, answers, seconds=90)
-    archive.make(loaded, _JVM, say)
+    try:
+        archive.make(loaded, _JVM, say)
+    except BaseException:  # Ctrl-C meanwhile leaves nothing behind
+        service.stop()
+        raise
     return service
 
 

@@ -1,5 +1,6 @@
 """What the tests of whole processes begin with."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def own_world(tmp_path: Path, model_folder: Path) -> Iterator[World]:
     """A Kafka of its own too, which may be killed."""
     with private_world(tmp_path, model_folder) as world:
         yield world
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> dict[str, str]:
+    """An environment in which a process aborts if its interpreter is taken apart."""
+    folder = tmp_path / "fragile"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import atexit, os\n\natexit.register(os.abort)\n")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
 
 
 @pytest.fixture

@@ -134,11 +134,11 @@ def test_what_cannot_be_read_is_refused_with_the_dead_letters_code(shared: World
 
 
 def test_without_a_worker_it_is_a_504_and_later_the_same_event_id_is_answered(
-    shared: World, door: DoorProcess, eventually: Eventually
+    shared: World, door: DoorProcess, eventually: Eventually, fragile: dict[str, str]
 ) -> None:
     worker = shared.workers[0]
     worker.stop()
-    with DoorProcess(shared, VIGIA_DECISION_DEADLINE="0.5") as brief:
+    with DoorProcess(shared, VIGIA_DECISION_DEADLINE="0.5", **fragile) as brief:
         eventually(brief.ready, "the door is ready")
         got = brief.ask(order("later"))
         assert (got.status, got.code) == (504, "NO_DECISION_YET")

@@ -75,7 +75,9 @@ def entity_keys(event: Transaction) -> list[bytes]:
     ]
 
 
-def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually) -> None:
+def test_bad_input_and_repeats_stop_nothing(
+    world: World, eventually: Eventually, fragile: dict[str, str]
+) -> None:
     good = traffic(600)
     transactions = [message for message in good if message[0] == "transactions"]
     bad: Messages = [
@@ -85,7 +87,7 @@ def test_bad_input_and_repeats_stop_nothing(world: World, eventually: Eventually
     mixed = good + bad + transactions[-20:]  # the last 20 again: repeats
     random.Random(1).shuffle(mixed)
     world.publish(mixed)
-    worker = world.worker()
+    worker = world.worker(**fragile)
     eventually(worker.ready, "ready")
     decisions = world.wait_for_decisions(len(transactions))
     assert_each_once(decisions, good)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from deploy.local import ServiceError, Services, down, private_redis, project_folder, start_kafka, status, up
 from deploy.local.ports import free_port
+from deploy.local.service import find
 from stream.cli.services import register
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
@@ -199,3 +200,16 @@ def test_the_second_kafka_is_given_its_classes_laid_out(
         assert str(made) in Path(f"/proc/{second.process.pid}/maps").read_text()
     finally:
         second.kill()
+
+
+def test_ctrl_c_while_the_classes_are_laid_out_leaves_no_kafka(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deploy.local.kafka.ClassArchive.make", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start_kafka(tmp_path / "kafka")
+    left = find(tmp_path / "kafka")
+    assert left and not left.alive()

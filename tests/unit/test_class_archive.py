@@ -17,12 +17,14 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.cache, self.loaded, self.calls = folder / "cache", folder / "loaded.txt", folder / "calls.txt"
         self.cache.mkdir()
-        self.java = folder / "java"
+        self.java, self._script = folder / "java", folder / "script.sh"
+        self.java.write_text(f'#!/bin/sh\necho "$@" >> {self.calls}\n. {self._script}\n')
+        self.java.chmod(0o755)
         self.becomes(WRITES)
 
     def becomes(self, script: str) -> None:
-        self.java.write_text(f'#!/bin/sh\necho "$@" >> {self.calls}\n{script}\n')
-        self.java.chmod(0o755)
+        """What this Java does; it is the same one, as far as one can see."""
+        self._script.write_text(script)
 
     @property
     def archive(self) -> ClassArchive:
@@ -64,7 +66,7 @@ def test_another_java_in_its_place_makes_its_own(scene: Scene) -> None:
     assert len(scene.made) == 2
 
 
-@pytest.mark.parametrize("script", ["exit 1", "exec sleep 60"])
+@pytest.mark.parametrize("script", ["exit 1", f"{WRITES}; exit 1", f"{WRITES}; exec sleep 60"])
 def test_one_that_cannot_be_made_is_done_without(
     scene: Scene, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,20 @@ def test_one_that_cannot_be_made_is_done_without(
     scene.start()
     assert scene.start() == []
     assert len(scene.made) == 1
+    (file,) = scene.cache.glob("*.jsa")
+    os.utime(file, (1, 1))  # a day ago and more
+    scene.becomes(WRITES)
+    scene.start()
+    assert scene.archive.options() == [f"-XX:SharedArchiveFile={file}"]
+
+
+def test_a_jar_that_was_downloaded_again_makes_another(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(scene.cache.parent)
+    Path("a.jar").write_text("a jar")
+    scene.start()
+    Path("a.jar").write_text("another jar")
+    scene.start()
+    assert len(scene.made) == 2
 
 
 def test_who_comes_second_does_not_wait(scene: Scene) -> None:
