@@ -212,4 +212,5 @@ def test_ctrl_c_while_the_classes_are_laid_out_leaves_no_kafka(
     with pytest.raises(KeyboardInterrupt):
         start_kafka(tmp_path / "kafka")
     left = find(tmp_path / "kafka")
-    assert left and not left.alive()
+    assert left
+    assert not left.alive()
