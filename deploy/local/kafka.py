@@ -70,12 +70,12 @@ def start_kafka(
     require_free(port, NAME, "--kafka-port")
     config = folder / "server.properties"
     config.write_text(render_config(folder, port, _controller_port(config, port)))
-    home, jars, loaded = java(), classpath(say), folder / "classes.txt"
-    archive = ClassArchive(cache_folder(), home, jars)
+    program, jars, loaded = java(), classpath(say), folder / "classes.txt"
+    archive = ClassArchive(cache_folder(), program, jars)
     options = [*_JVM, *([] if lasting else [_FOR_MINUTES]), *_LOGGING, "-cp", jars]
     if not (folder / "data" / "meta.properties").exists():
-        _format([home, *archive.options(), *options], config, folder)
-    run = [home, *archive.options(loaded), *options, "kafka.Kafka", str(config)]
+        _format([program, *archive.options(), *options], config, folder)
+    run = [program, *archive.options(loaded), *options, "kafka.Kafka", str(config)]
     service = launch(NAME, run, folder, f"{HOST}:{port}", port)
     await_answer(service, answers, seconds=90)
     try:

@@ -243,7 +243,7 @@ _METHOD = """## How it is measured
 - **Throughput**: the backlog is in the topic (4 partitions) before the process starts. Timed from the first
   decision that is seen on `decisions` to the last, looked for every 40 ms: so starting Python, joining the
   group and the first batch are left out. Each run has new topics and a Redis that holds the history again.
-  Four drains that are not counted go first: the JVM compiles the broker's code meanwhile.
+  Drains that are not counted go first, until the JVM has compiled most of the broker's code.
 - **Vigia** is `vigia worker` as anyone starts it, one process. "Four busy entities" are a payer, a payee, a
   device and a key, each with 60 days of 3 payments a day.
 - **The baseline** (`stream/bench/baseline.py`) is a plain Faust agent on uvloop: JSON, one Redis pipeline an
