@@ -17,6 +17,7 @@ from stream import metrics
 from stream.dead_letter import DeadLetter, Rejected
 from stream.health import Health
 from stream.kafka_client import making_client
+from stream.kafka_log import KafkaAway
 from stream.messages import SCHEMA_VERSION, event_id_of
 from stream.pipeline import Decided, Outcomes, Record, dead_letter
 from stream.settings import Settings
@@ -32,7 +33,8 @@ _PRODUCER = {
 
 _POLL_SECONDS = 0.001
 _TOLD_SECONDS = 1.0
-_NEW_SECONDS = 5.0
+_LOOK_SECONDS = 5.0
+_OUTPUTS = ("decisions", "alerts", "feature-log", "dead-letters")
 
 Headers = list[tuple[str, bytes]]
 
@@ -95,10 +97,31 @@ class Outputs:
         self._producer = self._make_producer()
         self._single: Producer | None = None
         """Sends one message a request."""
+        self._partitions = 0
+        """As many of each output are known to the producers."""
 
     def _make_producer(self, more: Mapping[str, Any] | None = None) -> Producer:
         with making_client():
             return Producer({**self._config, **(more or {})})
+
+    def look_for(self, partitions: int) -> None:
+        """Return when the producers know so many partitions of every output. Blocks; raises KafkaAway.
+
+        By themselves they look for added ones every five minutes.
+        """
+        if partitions <= self._partitions:
+            return
+        for producer in filter(None, (self._producer, self._single)):
+            for topic in map(self._topic, _OUTPUTS):
+                try:
+                    found = len(producer.list_topics(topic, timeout=_LOOK_SECONDS).topics[topic].partitions)
+                except KafkaException as error:
+                    raise KafkaAway(f"no broker tells of {topic} ({error.args[0].str()})") from None
+                if found < partitions:
+                    raise KafkaAway(
+                        f"{topic} has {found} partitions and the inputs have {partitions}: add the others"
+                    )
+        self._partitions = partitions
 
     async def deliver(self, outcomes: Outcomes) -> None:
         """Send all and wait for the broker's acknowledgement. Raises Undeliverable."""
@@ -210,16 +233,6 @@ class Outputs:
         return delivery
 
     def _produce(self, message: Outgoing, delivery: Delivery) -> None:
-        try:
-            self._enqueue(message, delivery)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
-                raise
-            # One that was added: by itself the client looks for such every five minutes.
-            delivery.producer.list_topics(self._topic(message.topic), timeout=_NEW_SECONDS)
-            self._enqueue(message, delivery)
-
-    def _enqueue(self, message: Outgoing, delivery: Delivery) -> None:
         topic, partition, key, value, headers, _ = message
         delivery.producer.produce(
             self._topic(topic), value, key, partition, partial(delivery.reported, message),

@@ -244,7 +244,8 @@ class Worker:
         `first`: the offset of the first record at hand of a partition, where there is one.
         Raises WrongCommits, and StateError when the state is another group's.
         """
-        await self._know_topics()
+        partitions = await self._know_topics()
+        await self._patience.blocking("kafka", self._outputs.look_for, partitions)
         mine = {place: self._logs[place] for place in places}
         stands = await self._patience.blocking("kafka", self._stands, topic_ids(mine))
         if wrong := {place: stand.committed for place, stand in stands.items() if stand.foreign}:
@@ -264,8 +265,9 @@ class Worker:
         self.fence.obey()
         return self._kafka.stands(ids)
 
-    async def _know_topics(self) -> None:
-        """The group's logs, after a look at the topics: they may have been made anew since the last one."""
+    async def _know_topics(self) -> int:
+        """Note the group's logs, after a look at the topics: they may have been made anew since the last one.
+        How many partitions each has."""
         while True:
             try:
                 ids, partitions = await self._patience.blocking("kafka", self._kafka.describe, INPUTS)
@@ -281,6 +283,7 @@ class Worker:
             for topic in INPUTS
             for partition in range(partitions)
         }
+        return partitions
 
     async def _make_whole(
         self, positions: Mapping[Place, int], *, lost: bool = False, in_flight: bool = False

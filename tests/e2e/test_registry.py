@@ -118,11 +118,11 @@ def watchers(cache: str) -> list[int]:
 
 
 def test_a_champion_is_swapped_under_load_and_a_broken_one_is_not(
-    world: World, ground: Ground, eventually: Eventually
+    world: World, ground: Ground, eventually: Eventually, fragile: dict[str, str]
 ) -> None:
     first, second = ground.first.model_id, ground.second.model_id
     environment = ground.environment(world.folder / "cache")
-    worker, shadow = world.worker(**environment), ShadowProcess(world, environment)
+    worker, shadow = world.worker(**environment), ShadowProcess(world, environment | fragile)
     try:
         eventually(worker.ready, f"ready\n{world.logs()}")
         eventually(lambda: shadow.reads(1), "the shadow reads")

@@ -1,17 +1,26 @@
-"""What the broker refuses as too large is one event's dead letter; what shared a request with it arrives."""
+"""What is sent arrives: beside what the broker refuses as too large, late, in partitions that were added."""
 
 import asyncio
 import time
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
 
+from deploy.local.process import wait_until
 from stream.health import Health
+from stream.kafka_log import KafkaAway
 from stream.outputs import Outputs
 from stream.pipeline import Decided, Outcomes, Record
 from stream.settings import Settings
-from stream.topics import create_topics
+from stream.topics import TOPICS, create_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -31,15 +40,15 @@ def settings(kafka: str) -> Settings:
     return settings
 
 
-def decided(offset: int, size: int, waited: int = 0) -> Decided:
+def decided(offset: int, size: int, waited: int = 0, partition: int = 0) -> Decided:
     now = int(time.time() * 1000)
-    record = Record("transactions", 0, offset, now - waited, b"a-1", b"order %d" % offset)
+    record = Record("transactions", partition, offset, now - waited, b"a-1", b"order %d" % offset)
     return Decided(record, "APPROVE", b"d%d" % offset * size, None, b"f%d" % offset)
 
 
-def read(settings: Settings, topic: str) -> list[Message]:
+def read(settings: Settings, topic: str, partition: int = 0) -> list[Message]:
     consumer = Consumer({**settings.kafka_client_config(), "group.id": "reader"})
-    place = TopicPartition(settings.topic(topic), 0, 0)
+    place = TopicPartition(settings.topic(topic), partition, 0)
     try:
         _, end = consumer.get_watermark_offsets(place, timeout=10)
         consumer.assign([place])
@@ -73,3 +82,34 @@ def test_a_decision_that_waited_longer_than_the_deadline_says_so(settings: Setti
     soon, late = (dict(message.headers() or []) for message in read(settings, "decisions")[before:])
     assert "late" not in soon
     assert 31_000 <= int(late["late"] or 0) < 60_000
+
+
+def test_a_partition_that_was_added_is_known_before_anything_is_sent_to_it(kafka: str) -> None:
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix="added.")
+    create_topics(settings, 1, 1)
+    outputs = Outputs(settings, "w", Health())
+    outputs.look_for(1)
+    asyncio.run(outputs.deliver(Outcomes(decided=[decided(0, 1)])))
+    with pytest.raises(KafkaAway, match=r"added\.decisions has 1 partitions"):
+        outputs.look_for(2)
+    admin = AdminClient(settings.kafka_client_config())
+    for done in admin.create_partitions([NewPartitions(settings.topic(name), 2) for name in TOPICS]).values():
+        done.result(30)
+    assert wait_until(lambda: _knows(outputs, 2), 20)
+    outcomes = Outcomes(decided=[decided(0, 1, partition=1)])
+    asyncio.run(outputs.deliver(outcomes))
+    assert [message.value() for message in read(settings, "decisions", 1)] == [outcomes.decided[0].decision]
+
+
+def _knows(outputs: Outputs, partitions: int) -> bool:
+    try:
+        outputs.look_for(partitions)
+    except KafkaAway:
+        return False
+    return True
+
+
+def test_outputs_whose_broker_does_not_answer_are_waited_for() -> None:
+    outputs = Outputs(Settings(kafka_bootstrap="127.0.0.1:1"), "w", Health())
+    with pytest.raises(KafkaAway, match="no broker tells"):
+        outputs.look_for(1)
