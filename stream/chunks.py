@@ -15,6 +15,8 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
+from stream.fetching import Run, size_of
+
 _CHUNK = 64
 """Most records of a chunk: what one partition takes before the next has its turn."""
 
@@ -33,18 +35,17 @@ def chunk_size(batch_max: int) -> int:
 class Chunk(ConsumerMessage):
     """What Faust takes for one message: acknowledging it acknowledges its records."""
 
-    __slots__ = ("received", "records", "weight")
+    __slots__ = ("begins", "received", "records", "weight")
 
-    def __init__(self, tp: TP, records: list[Any], generation: int, received: float) -> None:
+    def __init__(self, tp: TP, records: Run, generation: int, received: float) -> None:
         """`records`: aiokafka's. `received`: `time.monotonic` at which they were fetched."""
         last = records[-1]
         super().__init__(
             tp.topic, tp.partition, last.offset, (last.timestamp or 0) / 1000, last.timestamp_type,
             None, None, b"", None, tp=tp, generation_id=generation,
         )  # fmt: skip
-        self.records, self.received = records, received
-        bytes_ = sum(len(record.value or b"") + len(record.key or b"") for record in records)
-        self.weight = max(len(records), bytes_ // _WEIGHED_BYTES)
+        self.records, self.begins, self.received = records, records.begins, received
+        self.weight = max(len(records), sum(map(size_of, records)) // _WEIGHED_BYTES)
         """In records of ordinary size: what waits and what is on its way is bounded in bytes too."""
 
 
@@ -56,7 +57,7 @@ def in_chunks(size: int) -> type[DefaultSchedulingStrategy]:
     """
 
     class InChunks(DefaultSchedulingStrategy):
-        def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, list[Any]]]:
+        def iterate(self, records: Mapping[TP, Any]) -> Iterator[tuple[TP, Run]]:
             heap = [
                 (found[0].timestamp or 0, i, 0, tp) for i, (tp, found) in enumerate(records.items()) if found
             ]
@@ -64,7 +65,7 @@ def in_chunks(size: int) -> type[DefaultSchedulingStrategy]:
             while heap:
                 _, i, start, tp = heappop(heap)
                 found, stop = records[tp], start + size
-                yield tp, found[start:stop]
+                yield tp, Run(found[start - 1].offset + 1 if start else found.begins, found[start:stop])
                 if stop < len(found):
                     heappush(heap, (found[stop].timestamp or 0, i, stop, tp))
 
@@ -86,7 +87,7 @@ class ChunkedConsumer(Consumer):
     def _is_full(self) -> bool:
         return self.waiting is not None and self.waiting() >= WAITING
 
-    def _to_message(self, tp: TP, record: list[Any]) -> Chunk:
+    def _to_message(self, tp: TP, record: Run) -> Chunk:
         return Chunk(tp, record, self.app.consumer_generation_id, time.monotonic())
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

@@ -19,7 +19,8 @@ from mode import Service
 
 from stream.chunks import ChunkedConsumer
 from stream.fence import Fence
-from stream.kafka_log import Place, commit_metadata
+from stream.fetching import fetch_with_care
+from stream.kafka_log import ISOLATION, Place, commit_metadata
 from stream.settings import Settings
 
 log = logging.getLogger("vigia.commits")
@@ -59,6 +60,7 @@ class Commits:
 
         app.transport.Consumer = FencedConsumer  # type: ignore[misc]
         AIOKafkaConnection.send = send_or_close
+        fetch_with_care()
 
     def with_id(self, offsets: Mapping[TP, int]) -> dict[Any, OffsetAndMetadata]:
         return {
@@ -82,8 +84,10 @@ class _FencedThread(AIOKafkaConsumerThread):
         super().__init__(consumer, **kwargs)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        """Faust has no setting for either: one byte is worth an answer to it."""
+        """Faust has no setting for these. One byte is worth an answer to it, and payments of a transaction
+        that is still open, or was aborted, are payments to it."""
         consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = ISOLATION
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = _FETCH_BYTES, _FETCH_WAIT_MS
         return consumer
 

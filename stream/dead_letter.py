@@ -1,7 +1,8 @@
 """Why an input could not be read, and how it is kept.
 
-A dead letter's value is the record's original bytes; its headers say where it came from and why it is
-here. `Rejected` is the one exception for a record that is bad in itself: the stream goes on.
+A dead letter's value is the record's original bytes, or their beginning where no topic takes them all; its
+headers say where it came from and why it is here. `Rejected` is the one exception for a record that is bad in
+itself: the stream goes on.
 """
 
 from collections.abc import Mapping
@@ -45,6 +46,10 @@ APPLIED = ("SCORING_ERROR", "OUTPUT_TOO_LARGE")
 """Of events that the state has applied: the same event sent again is a repeat, and gets no other answer."""
 
 
+TRUNCATED = "truncated"
+"""The header of a letter that has not all of its record: how many bytes that has."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """One input that could not be read: the bytes as they came, and the reason."""
@@ -57,6 +62,8 @@ class DeadLetter:
     topic: str
     partition: int
     offset: int
+    truncated: int | None = None
+    """Bytes of the record, where `value` is only their beginning."""
 
     def headers(self) -> list[tuple[str, bytes]]:
         headers = [
@@ -80,6 +87,7 @@ class DeadLetter:
             return cls(
                 value, key, text["error_code"], text["error"], text.get("event_id"),
                 text["source_topic"], int(text["source_partition"]), int(text["source_offset"]),
+                int(text[TRUNCATED]) if TRUNCATED in text else None,
             )  # fmt: skip
         except (KeyError, ValueError):
             return None

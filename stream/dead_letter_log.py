@@ -8,11 +8,12 @@ Sending the same letter again decides it again.
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from stream.dead_letter import DeadLetter
+from stream.kafka_client import headers_of
 from stream.kafka_log import KafkaLog
 from stream.publish import Outgoing
 
@@ -77,16 +78,16 @@ def newest(log: KafkaLog, choice: Choice, limit: int) -> list[Kept]:
 
 
 def replayed(kept: Kept) -> Outgoing | None:
-    """The letter as it is sent again; None if the original had no bytes: there is nothing to decide."""
+    """The letter as it is sent again; None if the original had no bytes, or more than the letter has."""
     letter = kept.letter
-    if letter.value is None:
+    if letter.value is None or letter.truncated is not None:
         return None
     header: list[tuple[str, str | bytes | None]] = [(REPLAY, kept.position)]
     return Outgoing(letter.topic, letter.key, letter.value, header)
 
 
 def _kept(message: Message) -> Kept | None:
-    headers: Any = message.headers() or []
+    headers = headers_of(message)
     letter = DeadLetter.read(message.value(), message.key(), dict(headers))
     if letter is None:
         return None

@@ -28,6 +28,7 @@ _PLAIN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,2}))?")
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?P<offset>[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
+_CENTAVO = Decimal("0.01")
 _NO_MONEY = 10**12
 """BRL; what is not below it is refused before it is computed with."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,20 +45,21 @@ def money_of(value: object) -> int:
     if number.copy_abs() >= _NO_MONEY:
         code = "AMOUNT_TOO_LARGE" if number > 0 else "AMOUNT_NOT_POSITIVE"
         raise PydanticCustomError(code, "is more than any account holds")
-    scaled = number * 100
-    if scaled != scaled.to_integral_value():
+    rounded = number.quantize(_CENTAVO)
+    if number != rounded:
         raise PydanticCustomError("AMOUNT_PRECISION", "should have at most 2 decimals")
     if isinstance(value, str):
         # A number by Decimal's lights only (exponent, 3 decimals, blanks): not what the contract sends.
         code = "AMOUNT_PRECISION" if "." in value else "AMOUNT_NOT_A_NUMBER"
         raise PydanticCustomError(code, "should be digits with at most 2 decimals, e.g. 150.00")
-    return int(scaled)
+    return int(rounded * 100)
 
 
 def _decimal(value: object) -> Decimal:
-    """Raises AMOUNT_NOT_A_NUMBER. A float's repr is the shortest text that reads back as it: no 150.0999…"""
+    """Raises AMOUNT_NOT_A_NUMBER. A float's repr is the shortest text that reads back as it; whether that was
+    written, who read it must see (`messages`, `plain`)."""
     number = Decimal("NaN")
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
+    if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
         with suppress(InvalidOperation):
             number = Decimal(repr(value) if isinstance(value, float) else value)
     if number.is_nan():

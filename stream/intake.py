@@ -48,6 +48,11 @@ class Intake:
         app = self._app
         return self.flowing and event.message.generation_id == app.consumer_generation_id
 
+    def begins(self, event: Any) -> tuple[Place, int]:
+        """Whose chunk it is, and from which offset on it has all records."""
+        chunk: Chunk = event.message
+        return (self._names[chunk.topic], chunk.partition), chunk.begins
+
     def records(self, event: Any) -> list[Record]:
         """Those of an event's chunk."""
         chunk: Chunk = event.message

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Message
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from features.errors import BadInput
@@ -21,3 +22,18 @@ def making_client() -> Iterator[None]:
         raise BadInput(
             f"VIGIA_KAFKA_SECURITY_*: no Kafka client can be made with these settings: {error.args[0].str()}"
         ) from None
+
+
+_headers = methodcaller("headers")
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """None if a name is not UTF-8: the library cannot read it. Ask once; it gives a null the second time.
+
+    Asked through an object that looks at the answer: the method gives one though it has raised, and Python
+    runs a method that is called often without looking, so that the error would come out anywhere.
+    """
+    try:
+        return _headers(message) or []
+    except (SystemError, UnicodeDecodeError):
+        return []

@@ -23,7 +23,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from features.errors import VigiaError
-from stream.kafka_client import making_client
+from stream.kafka_client import headers_of, making_client
 from stream.pipeline import Record
 from stream.settings import Settings
 
@@ -49,6 +49,9 @@ class KafkaAway(VigiaError):
 class TopicsMissing(VigiaError):
     """The topics are not there, or not as the worker needs them."""
 
+
+ISOLATION = "read_committed"
+"""Of whoever reads the inputs: an order of a transaction that was aborted was never given."""
 
 Place = tuple[str, int]
 """A topic's short name and a partition."""
@@ -134,7 +137,7 @@ class KafkaLog:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": wait_ms,
-            "isolation.level": "read_uncommitted",  # as the worker's own consumer reads
+            "isolation.level": ISOLATION,
         }
         with making_client():
             self._consumer = Consumer(config)
@@ -221,7 +224,7 @@ class KafkaLog:
         while end > start:
             low, newest = max(start, end - _READ_BACK), None
             for message in self.messages("decisions", partition, low, end):
-                headers: dict[str, Any] = dict(message.headers() or [])
+                headers: dict[str, Any] = dict(headers_of(message))
                 # Another group's decisions are not ours to keep to.
                 if headers.get("group") != self._settings.group_id.encode():
                     continue
@@ -337,7 +340,7 @@ def record(topic: str, message: Message) -> Record:
         0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
         message.key(),
         message.value(),
-        *notable(message.headers() or []),
+        *notable(headers_of(message)),
     )
 
 

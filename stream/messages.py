@@ -5,8 +5,10 @@ them. Decoding gives a frozen value of `features.transaction` or raises `Rejecte
 for each kind of bad input.
 """
 
+import json
 from binascii import b2a_base64
-from typing import Annotated, Literal, TypeVar
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import orjson
@@ -19,6 +21,7 @@ from pydantic import (
     StrictBool,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
 
 from features.state import Numbers
 from features.transaction import FraudReport, Transaction
@@ -37,6 +40,8 @@ from stream.fields import (
     PersonType,
     ReportType,
     Time,
+    amount_of,
+    money_of,
     reais,
     rfc3339,
 )
@@ -252,14 +257,27 @@ class FeatureLogMessage(RootModel[ScoredMessage | AppliedReportMessage]):
 
 def decode_transaction(value: bytes | None, recorded_at: int) -> Transaction:
     """`recorded_at`: the record's Kafka timestamp in ms, the clock of validation. Raises Rejected."""
-    transaction = (value and plain_transaction(value)) or _validate(TransactionMessage, value).value()
+    transaction = (value and plain_transaction(value)) or _transaction(value)
     _refuse_ahead(transaction.occurred_at, recorded_at, transaction.event_id)
     return transaction
 
 
+def _transaction(value: bytes | None) -> Transaction:
+    """By the models, which are given floats for numbers: what those may have rounded is asked for again."""
+    message, written = _validate(TransactionMessage, value)
+    try:
+        amount_of(written["amount"])
+        if (balance := written["payer"].get("balance")) is not None:
+            money_of(balance)
+    except PydanticCustomError as error:
+        raise Rejected(error.type, f"amount or balance: {error.message()}", message.event_id) from None
+    return message.value()
+
+
 def decode_report(value: bytes | None, recorded_at: int) -> FraudReport:
     """As decode_transaction, for a fraud report."""
-    message = _validate(FraudReportMessage, value).value()
+    report, _ = _validate(FraudReportMessage, value)
+    message = report.value()
     _refuse_ahead(message.reported_at, recorded_at, message.report_id)
     return message
 
@@ -270,15 +288,25 @@ def _refuse_ahead(time: int, recorded_at: int, event_id: str) -> None:
         raise Rejected("TIME_AHEAD", f"the time is {seconds} s ahead of the record's own", event_id)
 
 
-def _validate(model: type[M], value: bytes | None) -> M:
+def _validate(model: type[M], value: bytes | None) -> tuple[M, Any]:
+    """The message, and its JSON with every number as it is written."""
     if not value:
         raise Rejected("EMPTY", "the record has no value")
     if len(value) > MAX_BYTES:
         raise Rejected("MESSAGE_TOO_LARGE", f"{len(value)} bytes; at most {MAX_BYTES}", event_id_of(value))
     try:
-        return model.model_validate_json(value)
+        message = model.model_validate_json(value)
     except ValidationError as error:
         raise _rejected(error, value) from None
+    try:
+        return message, json.loads(value, parse_float=Decimal, parse_constant=_no_constant)
+    except ValueError as error:
+        raise Rejected("NOT_JSON", str(error)) from None
+
+
+def _no_constant(name: str) -> Any:
+    """Pydantic takes them in what is ignored."""
+    raise ValueError(f"{name} is not JSON")
 
 
 _CODES = {

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream import metrics
-from stream.dead_letter import DeadLetter, Rejected
+from stream.dead_letter import TRUNCATED, DeadLetter, Rejected
 from stream.health import Health
 from stream.kafka_client import making_client
 from stream.kafka_log import KafkaAway
@@ -34,6 +34,8 @@ _PRODUCER = {
 _POLL_SECONDS = 0.001
 _TOLD_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
+_BEGINNINGS = (64 * 1024, 0)
+"""Bytes that are kept of a record which its dead letter has no room for."""
 _OUTPUTS = ("decisions", "alerts", "feature-log", "dead-letters")
 
 Headers = list[tuple[str, bytes]]
@@ -146,14 +148,22 @@ class Outputs:
         """
         await self._reports(delivery)
         letters: dict[Record, DeadLetter] = {}
-        for message in await self._refused_alone(delivery.refused):
-            if message.source is None:
-                raise Undeliverable(f"{message.topic} refuses a dead letter as too large")
-            letters.setdefault(message.source, _too_large(message, message.source))
+        refused = await self._refused_alone(delivery.refused)
+        await self._send_beginnings([message for message in refused if message.source is None])
+        for message in refused:
+            if message.source is not None:
+                letters.setdefault(message.source, _too_large(message, message.source))
         if letters:
             await self.deliver(Outcomes(dead_letters=list(letters.values())))
             for letter in letters.values():
                 metrics.DEAD_LETTERS.labels(letter.code).inc()
+
+    async def _send_beginnings(self, letters: Sequence[Outgoing]) -> None:
+        """Of dead letters that are refused whole: a compressed record may be larger than any topic takes."""
+        for size in _BEGINNINGS:
+            letters = await self._refused_alone([_beginning(letter, size) for letter in letters])
+        if letters:
+            raise Undeliverable(f"{letters[0].topic} refuses a dead letter without its bytes as too large")
 
     async def _refused_alone(self, messages: Sequence[Outgoing]) -> list[Outgoing]:
         """Send them again, each in a request of its own."""
@@ -243,6 +253,14 @@ class Outputs:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._fatal = error
+
+
+def _beginning(letter: Outgoing, size: int) -> Outgoing:
+    """The dead letter with so many bytes of its record, and how many that has."""
+    value, key, headers = letter.value or b"", letter.key, letter.headers
+    if not any(name == TRUNCATED for name, _ in headers):
+        headers = [*headers, (TRUNCATED, str(len(value)).encode())]
+    return letter._replace(value=value[:size], key=key if key and len(key) <= size else None, headers=headers)
 
 
 def _too_large(message: Outgoing, source: Record) -> DeadLetter:

@@ -20,6 +20,7 @@ from features.memory_state import MemoryState
 from features.redis_plan import part_columns
 from features.state import PARTS, Entry, LogId, Numbers, Span, shard_of
 from features.transaction import FraudReport, Transaction, entity_key, names_part
+from stream.kafka_client import headers_of
 
 Event = Transaction | FraudReport
 Source = tuple[str, int, int]
@@ -47,7 +48,7 @@ class Difference(NamedTuple):
 def feature_record(message: Message) -> FeatureRecord:
     """A record of the feature log as it was read."""
     value = orjson.loads(message.value() or b"")
-    headers: Any = dict(message.headers() or [])
+    headers: Any = dict(headers_of(message))
     source = headers["source_topic"].decode(), int(headers["source_partition"]), int(headers["source_offset"])
     vector = base64.b64decode(value["vector"]) if "vector" in value else None
     return FeatureRecord(source, tuple((shard, number) for shard, number in value["sequence"]), vector)

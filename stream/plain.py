@@ -28,6 +28,9 @@ from features.transaction import (
 from stream.fields import amount_of, instant_of, money_of, time_of
 
 _ISPB = re.compile(ISPB)
+_MONEY = re.compile(rb'"(?:amount|balance)"\s*:\s*([^\s,}\]]+)')
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:6[1-9A-Fa-f]|7[0-9Aa])")
+_CENTAVOS = re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]{1,2})?|\"[^\"]*\"|null")
 _DIRECTIONS, _INITIATIONS = frozenset(DIRECTIONS), frozenset(INITIATIONS)
 _KEY_TYPES, _PERSON_TYPES = frozenset(KEY_TYPES), frozenset(PERSON_TYPES)
 _LONGEST, _BRACKETS = 4096, 150
@@ -44,9 +47,21 @@ def plain_transaction(value: bytes) -> Transaction | None:
     if len(value) > _LONGEST or value.count(b"{") + value.count(b"[") > _BRACKETS:
         return None
     try:
-        return _read(orjson.loads(value))
+        message = orjson.loads(value)
+        if type(message["amount"]) is float or type(message["payer"].get("balance")) is float:
+            _refuse_rounded(value)
+        return _read(message)
     except (_NotPlain, PydanticCustomError, orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
         return None
+
+
+def _refuse_rounded(value: bytes) -> None:
+    """Each amount and balance must be written as a float tells it: of 150.0999999999999999 it tells 150.1.
+
+    None is missed where no letter of a name is escaped.
+    """
+    if _ESCAPED_LETTER.search(value) or not all(map(_CENTAVOS.fullmatch, _MONEY.findall(value))):
+        raise _NotPlain
 
 
 def _read(message: Any) -> Transaction:

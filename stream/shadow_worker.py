@@ -8,14 +8,13 @@ start begins at the logs' ends.
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from features.errors import VigiaError
 from stream import metrics
 from stream.judge import Judge
-from stream.kafka_client import making_client
+from stream.kafka_client import headers_of, making_client
 from stream.messages import SCHEMA_VERSION
 from stream.settings import Settings
 from stream.shadow import DECISIONS, FEATURE_LOG, Read, Shadow, Shadowed
@@ -87,7 +86,7 @@ class ShadowWorker:
                 raise VigiaError(f"Kafka: {error.str()}")
             log.warning("Kafka: %s", error.str())
             return None
-        found: Any = message.headers() or []
+        found = headers_of(message)
         headers = {name: value for name, value in found if isinstance(value, bytes)}
         name = self._names[message.topic() or ""]
         place = message.partition() or 0, message.offset() or 0

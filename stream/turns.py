@@ -46,7 +46,7 @@ class Turn:
         self.events, self.batch, self.rebalances = events, batch, rebalances
         """`rebalances`: how many there had been when it was taken."""
         self.first: dict[Place, int] = {}
-        """The first offset of each partition."""
+        """Where its records of each partition begin; from there on it has all."""
         self.begun, self.answered = asyncio.Event(), asyncio.Event()
         self.sent, self.ended = asyncio.Event(), asyncio.Event()
         self._before = before
@@ -129,8 +129,9 @@ class Turns:
         async for events in self._intake.batches(stream):
             records = in_record_time([record for event in events for record in self._intake.records(event)])
             self._last = turn = Turn(events, self._worker.decode(records), self._rebalances, self._last)
-            for record in reversed(records):
-                turn.first[record.topic, record.partition] = record.offset
+            for event in reversed(events):
+                place, offset = self._intake.begins(event)
+                turn.first[place] = offset
             self.start(self._take(turn))
             # What comes until then joins the next batch.
             await turn.begun.wait()

@@ -15,6 +15,7 @@ from features.catalog import FEATURES_VERSION, NAMES
 from models.archive_files import DECISIONS, FEATURES, REPORTS
 from stream.archive.folder import Part
 from stream.dead_letter import Rejected
+from stream.kafka_client import headers_of
 from stream.kafka_log import record
 from stream.messages import AppliedReportMessage, DecisionMessage, FeatureLogMessage, decode_report
 
@@ -141,7 +142,7 @@ def _report(message: Message, _: bytes) -> Row:
 
 
 def _headers(message: Message, group: bytes) -> dict[str, bytes]:
-    headers: dict[str, Any] = dict(message.headers() or [])
+    headers: dict[str, Any] = dict(headers_of(message))
     if headers.get("group") != group:
         raise Skipped("of other groups")
     return headers

@@ -70,15 +70,24 @@ def replay_command(
         raise BadInput("say which letters: --code, --event-id, --since, --partition, offsets, or --all")
     settings = load_settings()
     counts: Counter[str] = Counter()
+    left: Counter[str] = Counter()
     with closing(KafkaLog(settings)) as log:
-        report = _send(settings, _outgoing(letters(log, choice), counts), dry_run)
+        report = _send(settings, _outgoing(letters(log, choice), counts, left), dry_run)
     if as_json:
-        answer = {"letters": counts.total(), "by_code": counts, "sent": report.sent, "failed": report.failed}
+        answer = {
+            "letters": counts.total(),
+            "by_code": counts,
+            "sent": report.sent,
+            "failed": report.failed,
+            "left_out": left,
+        }
         emit_json(answer)
     else:
         by_code = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "none"
         verb = "would be sent again" if dry_run else f"letters, {report.sent} sent again"
         console.print(f"{counts.total()} {verb}: {by_code}", highlight=False)
+        for why, count in left.items():
+            console.print(f"{count} left out: {why}", highlight=False)
     if report.failed:
         raise VigiaError(f"{report.failed} letters were not delivered: {report.error}; {report.sent} were")
 
@@ -89,12 +98,16 @@ def _send(settings: Settings, outgoing: Iterator[Outgoing], dry_run: bool) -> Pu
     return publish(outgoing, config=settings.kafka_client_config())
 
 
-def _outgoing(chosen: Iterator[Kept], counts: Counter[str]) -> Iterator[Outgoing]:
-    """What is sent, counted by code on the way."""
+def _outgoing(chosen: Iterator[Kept], counts: Counter[str], left: Counter[str]) -> Iterator[Outgoing]:
+    """What is sent, counted by code on the way; and what is not, by why."""
     for kept in chosen:
         if message := replayed(kept):
             counts[kept.letter.code] += 1
             yield message
+        else:
+            left[
+                "no bytes" if kept.letter.truncated is None else "truncated, the whole is at its source"
+            ] += 1
 
 
 def _choice(
@@ -132,6 +145,7 @@ def _described(kept: Kept, show_value: bool) -> dict[str, object]:
         "event_id": letter.event_id,
         "partition": kept.partition,
         "offset": kept.offset,
+        "truncated": letter.truncated,
     }
     if show_value:
         described["value_base64"] = None if letter.value is None else base64.b64encode(letter.value).decode()

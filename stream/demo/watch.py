@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from features.errors import VigiaError
 from stream.demo.tally import Source, Tally
+from stream.kafka_client import headers_of
 from stream.settings import Settings
 from stream.worker import INPUTS
 
@@ -73,7 +74,7 @@ class Watch:
         if error := message.error():
             self._error = error.str() if not error.retriable() else None
             return
-        topic, headers = message.topic() or "", dict(message.headers() or [])
+        topic, headers = message.topic() or "", dict(headers_of(message))
         value = message.value() or b""
         if self._names[topic] == "decisions":
             self._tally.decision(value, _source(headers, "transactions"))

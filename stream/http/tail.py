@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 
 from stream.http.outcome import Headers, Ours, Outcome, Place
-from stream.kafka_client import making_client
+from stream.kafka_client import headers_of, making_client
 from stream.kafka_log import Place as Partition
 from stream.settings import Settings
 
@@ -128,5 +128,5 @@ def read_outcome(ours: Ours, topic: str, message: Message) -> Outcome | None:
     kind, timestamp = message.timestamp()
     at = 0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp
     place = Place(topic, message.partition() or 0, message.offset() or 0)
-    headers: Headers = dict(message.headers() or [])  # type: ignore[arg-type]
+    headers: Headers = dict(headers_of(message))
     return ours.read(place, at, message.value(), headers)

@@ -15,10 +15,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.local.process import wait_until
+from stream.dead_letter import Rejected
+from stream.dead_letter_log import Choice, replayed
+from stream.dead_letter_log import letters as dead_letters
 from stream.health import Health
-from stream.kafka_log import KafkaAway
+from stream.kafka_log import KafkaAway, KafkaLog
 from stream.outputs import Outputs
-from stream.pipeline import Decided, Outcomes, Record
+from stream.pipeline import Decided, Outcomes, Record, dead_letter
 from stream.settings import Settings
 from stream.topics import TOPICS, create_topics
 
@@ -32,12 +35,17 @@ def settings(kafka: str) -> Settings:
     """Topics of its own, whose decisions may have LIMIT bytes; a batch of them has more."""
     settings = Settings(kafka_bootstrap=kafka, topic_prefix="outputs.", decision_deadline=30)
     create_topics(settings, 1, 1)
-    entry = ConfigEntry("max.message.bytes", str(LIMIT), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, "outputs.decisions", incremental_configs=[entry])
+    set_limit(settings, "decisions", LIMIT)
+    return settings
+
+
+def set_limit(settings: Settings, topic: str, limit: int) -> None:
+    """The largest message that it takes."""
+    entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
     admin = AdminClient(settings.kafka_client_config())
     for done in admin.incremental_alter_configs([resource]).values():
         done.result(30)
-    return settings
 
 
 def decided(offset: int, size: int, waited: int = 0, partition: int = 0) -> Decided:
@@ -73,6 +81,31 @@ def test_one_decision_that_is_too_large_is_a_dead_letter_and_the_rest_arrive(set
     assert headers["source_offset"] == b"%d" % LARGE
     assert headers["source_topic"] == b"outputs.transactions"
     assert (headers["error"] or b"").startswith(b"decisions refuses")
+
+
+@pytest.mark.parametrize(("limit", "size", "kept"), [(None, 5 * 2**20, 64 * 1024), (2_000, 3_000, 0)])
+def test_a_record_that_its_dead_letter_has_no_room_for(
+    kafka: str, limit: int | None, size: int, kept: int
+) -> None:
+    """A producer compresses, and its topic's limit is of what it sends: our own is of what it meant."""
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=f"letters-{size}.")
+    create_topics(settings, 1, 1)
+    if limit:
+        set_limit(settings, "dead-letters", limit)
+    whole = [bytes([i]) * (size if i == 1 else 100) for i in range(3)]
+    rejected = Rejected("MESSAGE_TOO_LARGE", "too large")
+    records = [Record("transactions", 0, i, 0, b"a-1", value) for i, value in enumerate(whole)]
+    letters = [dead_letter(record, rejected) for record in records]
+    asyncio.run(Outputs(settings, "w", Health()).deliver(Outcomes(dead_letters=letters)))
+    log = KafkaLog(settings)
+    found = {each.letter.offset: each for each in dead_letters(log, Choice())}
+    log.close()
+    assert {i: each.letter.value for i, each in found.items()} == {
+        0: whole[0], 1: whole[1][:kept], 2: whole[2]
+    }  # fmt: skip
+    assert [found[i].letter.truncated for i in range(3)] == [None, size, None]
+    assert replayed(found[0]) is not None
+    assert replayed(found[1]) is None, "what is sent again must be what came"
 
 
 def test_a_decision_that_waited_longer_than_the_deadline_says_so(settings: Settings) -> None:

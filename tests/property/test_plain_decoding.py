@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from features.transaction import DIRECTIONS, INITIATIONS, KEY_TYPES, MAX_COUNT, PERSON_TYPES, Transaction
 from stream.dead_letter import Rejected
-from stream.messages import TransactionMessage, _validate
+from stream.messages import TransactionMessage, _transaction
 from stream.plain import plain_transaction
 
 NAMES = st.text(min_size=1, max_size=12)
@@ -101,7 +101,7 @@ def written(message: Any) -> bytes:
 
 def by_the_models(value: bytes) -> Transaction | None:
     try:
-        return _validate(TransactionMessage, value).value()
+        return _transaction(value)
     except Rejected:
         return None
 

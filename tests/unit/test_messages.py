@@ -55,6 +55,11 @@ def payment(**changes: object) -> bytes:
     return orjson.dumps({**PAYMENT, **changes})
 
 
+def numbered(amount: str, name: str = "amount") -> bytes:
+    """A payment whose amount is this number, as it is written."""
+    return payment(amount="?").replace(b'"amount":"?"', f'"{name}":{amount}'.encode())
+
+
 def without(message: dict, name: str) -> bytes:
     return orjson.dumps({key: value for key, value in message.items() if key != name})
 
@@ -144,6 +149,15 @@ BAD = [
     ("a negative amount as text", payment(amount="-0.01"), "AMOUNT_NOT_POSITIVE"),
     ("minus infinity", raw("amount", b"-1e400"), "AMOUNT_NOT_POSITIVE"),
     ("3 decimals", payment(amount=1.005), "AMOUNT_PRECISION"),
+    ("more than a float has", numbered("1.10000000000000000000001"), "AMOUNT_PRECISION"),
+    ("a float rounds it up", numbered("150.0999999999999999999"), "AMOUNT_PRECISION"),
+    ("rounded, it is the most", numbered("999999999.9999999999"), "AMOUNT_PRECISION"),
+    ("more digits than a Decimal computes with", numbered("150." + "0" * 40 + "1"), "AMOUNT_PRECISION"),
+    ("under an escaped name", numbered("150.0999999999999999999", name="am\\u006funt"), "AMOUNT_PRECISION"),
+    ("the balance too", payment(payer={"account": "a-1", "balance": "?"}).replace(
+        b'"?"', b"20.0999999999999999999"), "AMOUNT_PRECISION"),
+    ("NaN in what is ignored", payment(later="?").replace(b'"?"', b"NaN"), "NOT_JSON"),
+    ("infinity in what is ignored", payment(later="?").replace(b'"?"', b"[-Infinity]"), "NOT_JSON"),
     ("3 decimals as text", payment(amount="1.005"), "AMOUNT_PRECISION"),
     ("3 decimals as text, the last 0", payment(amount="1.000"), "AMOUNT_PRECISION"),
     ("less than a centavo", raw("amount", b"1e-300"), "AMOUNT_PRECISION"),
@@ -467,3 +481,8 @@ def test_times_round_trip(time: int) -> None:
 )
 def test_the_decoder_and_the_features_know_the_same_codes(literal: object, values: tuple[str, ...]) -> None:
     assert get_args(literal) == values
+
+
+@pytest.mark.parametrize("amount", ["150.1", "150.10", "150.100", "1501e-1", "1.501E2", "150.1" + "0" * 60])
+def test_a_number_is_what_is_written(amount: str) -> None:
+    assert decode_transaction(numbered(amount), NOW).amount == 15_010

@@ -84,6 +84,9 @@ class Intake:
     def records(self, event: Any) -> list[Record]:
         return [Record(*PLACE, event.number, 0, None, b"{}")]
 
+    def begins(self, event: Any) -> tuple[Any, int]:
+        return PLACE, event.number
+
     def assigned(self) -> list[Any]:
         return [PLACE]
 
