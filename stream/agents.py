@@ -16,12 +16,12 @@ import faust
 
 from features.errors import BadInput
 from stream.chunks import WAITING, chunk_size, in_chunks
-from stream.commits import Commits
+from stream.commits import SESSION_SECONDS, Commits
 from stream.health import Health
 from stream.intake import Intake
 from stream.leaving import leave_after, or_leave
 from stream.settings import Settings
-from stream.turns import SESSION_SECONDS, Turns
+from stream.turns import Turns
 from stream.worker import INPUTS, Worker
 
 _SWEEP_SECONDS = 1.0
@@ -104,6 +104,7 @@ def add_agent(app: faust.App, settings: Settings, worker: Worker, health: Health
 
     @app.on_partitions_assigned.connect
     async def joined(*_: object, **__: object) -> None:
+        commits.joined()
         turns.forget()
         # Not awaited: healing may take longer than a rebalance may.
         turns.start(turns.attach())

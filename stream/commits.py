@@ -6,11 +6,13 @@ metadata; `KafkaLog.stands` reads the ids back and knows by them what a worker o
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import faust
 from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CommitFailedError, KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, ensure_aiokafka_TP
@@ -31,7 +33,12 @@ costs the broker and both threads here more than the payment itself."""
 
 _REFRESHING_SECONDS = 1.0
 
+SESSION_SECONDS = 6
+"""After so long without a word of it the group gives a worker's partitions to others."""
+_DOUBT_SECONDS = SESSION_SECONDS - 1
+
 _send = AIOKafkaConnection.send
+_heartbeat = GroupCoordinator._do_heartbeat
 
 
 def send_or_close(connection: Any, request: Any, expect_response: bool = True) -> Any:
@@ -53,14 +60,33 @@ class Commits:
             settings.topic(name): commit_metadata(topic_id) for name, topic_id in fence.ids.items()
         }
         commits = self
+        self._member_at = time.monotonic()
 
         class FencedConsumer(ChunkedConsumer):
             def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
                 return _FencedThread(self, commits=commits, loop=self.loop, beacon=self.beacon)
 
+        async def heartbeat(coordinator: Any) -> bool:
+            asked = time.monotonic()
+            is_member = await _heartbeat(coordinator)
+            if is_member:
+                self._member_at = asked
+            return bool(is_member)
+
         app.transport.Consumer = FencedConsumer  # type: ignore[misc]
+        GroupCoordinator._do_heartbeat = heartbeat
         AIOKafkaConnection.send = send_or_close
         fetch_with_care()
+
+    def joined(self) -> None:
+        """The group has just given this worker its partitions."""
+        self._member_at = time.monotonic()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether others may have been given this worker's partitions and it does not know yet: it was frozen,
+        or the group's broker is away. The next heartbeat tells."""
+        return time.monotonic() - self._member_at > _DOUBT_SECONDS
 
     def with_id(self, offsets: Mapping[TP, int]) -> dict[Any, OffsetAndMetadata]:
         return {

@@ -13,7 +13,7 @@ from typing import Any
 
 from stream import metrics
 from stream.chunks import Chunk
-from stream.commits import Commits
+from stream.commits import SESSION_SECONDS, Commits
 from stream.health import Health
 from stream.intake import Intake
 from stream.kafka_log import Place
@@ -24,11 +24,11 @@ from stream.worker import Call, Worker, WrongCommits
 
 log = logging.getLogger("vigia.turns")
 
-SESSION_SECONDS = 6
-
 _IN_FLIGHT, _CALLS = 4, 2
 """Turns at a time: one is delivered, one decided, two are with the state, so that it need not wait for the
 next (of many shards, the second waits for them). One more may wait for room, decoded."""
+
+_DOUBT_SECONDS = 0.01
 
 _FEW, _PACE_SECONDS = 256, 0.008
 """A batch of few records is not followed at once: whatever its size, it costs the worker 2 to 4 ms, and Redis
@@ -206,6 +206,9 @@ class Turns:
         for _ in range(4):  # the next batch's call goes to the state before this one takes the processor
             await asyncio.sleep(0)
         await turn.after_sent()
+        # One that wakes would else decide what another has decided since, before the group tells it so.
+        while self._commits.in_doubt and self._is_current(turn):  # noqa: ASYNC110 - either may change
+            await asyncio.sleep(_DOUBT_SECONDS)
         delivery = await self._worker.send(answered, lambda: self._is_current(turn))
         turn.sent.set()
         if delivery is not None:

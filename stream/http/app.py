@@ -37,6 +37,7 @@ def make_app(service: DoorService, deadline: float) -> FastAPI:
     app = FastAPI(
         title=TITLE, version="1", description=DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None,  # their pages would fetch scripts from elsewhere
+        redirect_slashes=False,  # another path is a 404, and says which is ours
     )  # fmt: skip
 
     @app.post(

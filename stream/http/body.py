@@ -17,6 +17,8 @@ async def read_order(request: Request, seconds: float) -> bytes:
     """The body. Raises Problem: it is not JSON, too large, or does not arrive."""
     if not _JSON.fullmatch(request.headers.get("content-type", "").strip()):
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "send the order with Content-Type: application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "send the order as it is, without a Content-Encoding")
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > MAX_BYTES:
         raise _too_large(length)

@@ -9,6 +9,7 @@ from threading import Thread
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import Producer
 from numpy.typing import NDArray
 
 from deploy.local.process import wait_until
@@ -20,6 +21,7 @@ from features.transaction import Transaction, entity_key, names_part
 from stream.kafka_log import commit_metadata
 from stream.simulate import SimulationConfig, simulate
 
+from ..odd_records import BadName, send
 from ..world import WorkerProcess, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -104,6 +106,40 @@ def test_bad_input_and_repeats_stop_nothing(
     assert {alert["event_id"] for alert in alerts} == stopped
     assert stopped, "the sample should have alerts"
     assert len(world.feature_log()) == len(good), "reports are logged too"
+    assert worker.stop() == 0
+
+
+def test_what_no_ordinary_client_sends_stops_nothing(world: World, eventually: Eventually) -> None:
+    """A header's name that is not UTF-8, an order too large for its dead letter, orders that were aborted."""
+    good = [message for message in traffic(60) if message[0] == "transactions"]
+    topic, (order, *aborted) = world.prefix + "transactions", [value for _, _, value in good[:6]]
+    world.publish(good[6:30])
+    send(world.kafka.address, topic, [(order, [(BadName("x"), b"1")])], compression="gzip")
+    config = world.settings.kafka_client_config()
+    large = order[:-1] + b',"later":"' + b"x" * (5 * 2**20) + b'"}'
+    producer = Producer({**config, "compression.type": "gzip", "message.max.bytes": 2**24})
+    producer.produce(topic, large, b"k", 0)
+    producer.flush()
+    producer = Producer({**config, "transactional.id": world.prefix})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for value in aborted:
+        producer.produce(topic, json.dumps(json.loads(value) | {"amount": "0.77"}), b"k", 0)
+    producer.flush()
+    producer.abort_transaction(30)
+    world.publish(good[1:6])
+    world.publish(good[30:])
+    worker = world.worker()
+    decisions = world.wait_for_decisions(len(good))
+    assert_each_once(decisions, good)
+    told = {event_id: json.loads(payload)["amount"] for event_id, (payload,) in decisions.items()}
+    assert told == {event["event_id"]: event["amount"] for event in map(json.loads, (v for _, _, v in good))}
+    eventually(lambda: world.held("dead-letters") == 1, "the large one is a dead letter")
+    (letter,) = world.read("dead-letters")
+    headers = dict(letter.headers() or [])
+    assert (headers["error_code"], headers["truncated"]) == (b"MESSAGE_TOO_LARGE", str(len(large)).encode())
+    assert letter.value() == large[: 64 * 1024]
+    assert worker.ready()
     assert worker.stop() == 0
 
 

@@ -4,8 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka import TopicPartition as Place
@@ -16,19 +15,9 @@ from stream.fetching import fetch_with_care
 from stream.kafka_client import headers_of
 from stream.kafka_log import ISOLATION
 
+from ..odd_records import BadName, send
+
 pytestmark = pytest.mark.kafka
-
-CODECS = {None: 0, "gzip": 1, "lz4": 3, "zstd": 4}
-BAD = b"\xff\xfe"
-
-
-class BadName(str):
-    """A header's name that a client writes as these bytes."""
-
-    __slots__ = ()
-
-    def encode(self, *_: Any) -> bytes:
-        return BAD
 
 
 @pytest.fixture
@@ -38,27 +27,6 @@ def topic(kafka: str, request: pytest.FixtureRequest) -> str:
     for done in admin.create_topics([NewTopic(name, 1, 1)]).values():
         done.result(30)
     return name
-
-
-def send(kafka: str, topic: str, *batches: list[tuple[bytes, list[Any]]], compression: str | None) -> None:
-    """Each list of (value, headers) as one batch. aiokafka's builder in C would take no such name."""
-
-    async def run() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=kafka, compression_type=compression)
-        await producer.start()
-        try:
-            for batch in batches:
-                builder = producer.create_batch()
-                builder._builder = _DefaultRecordBatchBuilderPy(
-                    2, CODECS[compression], 0, -1, -1, -1, 1 << 20
-                )
-                for value, headers in batch:
-                    assert builder.append(timestamp=1_000, key=b"k", value=value, headers=headers)
-                await (await producer.send_batch(builder, topic, partition=0))
-        finally:
-            await producer.stop()
-
-    asyncio.run(run())
 
 
 def fetched(kafka: str, topic: str, count: int) -> list[fetching.Run]:

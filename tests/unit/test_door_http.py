@@ -137,6 +137,11 @@ def test_another_content_type_is_refused(content_type: str | None) -> None:
     assert (got.status, got.problem()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 415), ("br, identity", 415), ("Identity", 200)])
+def test_a_body_in_another_encoding_is_refused(encoding: str, status: int) -> None:
+    assert call(Echo(), "POST", PATH, JSON | {"content-encoding": encoding}).status == status
+
+
 @pytest.mark.parametrize(
     ("headers", "parts"),
     [
@@ -160,7 +165,8 @@ def test_a_body_that_does_not_arrive_is_waited_for_no_longer_than_the_deadline()
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [("GET", PATH, 405, "METHOD_NOT_ALLOWED"), ("PUT", PATH, 405, "METHOD_NOT_ALLOWED"),
-     ("POST", "/v1/pix/decision", 404, "NOT_FOUND"), ("GET", "/docs", 404, "NOT_FOUND")],
+     ("POST", "/v1/pix/decision", 404, "NOT_FOUND"), ("POST", f"{PATH}/", 404, "NOT_FOUND"),
+     ("GET", "/docs", 404, "NOT_FOUND")],
 )  # fmt: skip
 def test_what_is_not_there_is_a_problem_too(method: str, path: str, status: int, code: str) -> None:
     got = call(Echo(), method, path, JSON)

@@ -52,6 +52,7 @@ INTERNALS: dict[str, tuple[Any, str]] = {
     ),
     "send: which errors are a broken connection's": (commits._send, "5909ea32f4ef"),
     "_md_synchronizer: begun again if it died": (AIOKafkaClient._md_synchronizer, "e0421bffa9a7"),
+    "_do_heartbeat: whether the group knows this worker": (commits._heartbeat, "dc1d6632aaa6"),
     "start: where those settings are handed on": (AIOKafkaConsumer.start, "2f1ba7044332"),
     "_new_consumer_thread: overridden": (aiokafka.Consumer._new_consumer_thread, "0870ec53dea7"),
     "verify_event_path: overridden": (aiokafka.AIOKafkaConsumerThread.verify_event_path, "b983e7735f64"),

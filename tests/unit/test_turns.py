@@ -117,7 +117,8 @@ class Scene:
         self.worker = Worker(*made, group="g")
         self.worker.attach = self._attach  # type: ignore[assignment,method-assign]
         self.worker._make_whole = self._heal  # type: ignore[assignment,method-assign]
-        turning: Any = (self.intake, self.worker, health, missing, 0)
+        self.commits = SimpleNamespace(in_doubt=False)
+        turning: Any = (self.intake, self.worker, health, self.commits, 0)
         self.turns = Turns(*turning)
 
     async def _attach(self, *_: Any) -> None:
@@ -156,6 +157,24 @@ def on_scene(story: Callable[[Scene], Awaitable[None]]) -> Callable[[], None]:
 
     del test.__wrapped__  # type: ignore[attr-defined]  # pytest would ask for a fixture `scene`
     return test
+
+
+@on_scene
+async def test_who_was_frozen_asks_the_group_before_it_decides(scene: Scene) -> None:
+    scene.outputs.let.set()
+    scene.pipeline.let.set()
+    scene.commits.in_doubt = True
+    scene.begin(7)
+    await scene.settle()
+    assert (scene.pipeline.read_, scene.outputs.sent) == ([7], [])
+    scene.commits.in_doubt = False  # it is a member still
+    await scene.until(lambda: scene.acks == [7])
+    scene.commits.in_doubt = True
+    scene.begin(8)
+    await scene.settle()
+    scene.turns.forget()  # it is none: another has them
+    await scene.until(lambda: scene.turns._left)
+    assert (scene.pipeline.read_, scene.outputs.sent, scene.acks) == ([7, 8], [7], [7])
 
 
 @on_scene
