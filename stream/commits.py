@@ -84,8 +84,8 @@ class Commits:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether others may have been given this worker's partitions and it does not know yet: it was frozen,
-        or the group's broker is away. The next heartbeat tells."""
+        """Whether others may have been given this worker's partitions and it does not know yet: it was
+        frozen, or the group's broker is away. The next heartbeat tells."""
         return time.monotonic() - self._member_at > _DOUBT_SECONDS
 
     def with_id(self, offsets: Mapping[TP, int]) -> dict[Any, OffsetAndMetadata]:
