@@ -30,7 +30,7 @@ Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
 class DeadLetterHeaders(BaseModel):
     """The headers of a dead letter, each as UTF-8 text. Its value and its key are the original record's own
-    bytes, whatever they are; this schema is of the headers alone."""
+    bytes, whatever they are, unless it is `truncated`; this schema is of the headers alone."""
 
     error_code: Literal[tuple(CODES)]  # type: ignore[valid-type]
     error: str = Field(description="for a person: the field and what it should be")
@@ -38,6 +38,11 @@ class DeadLetterHeaders(BaseModel):
     source_partition: Digits
     source_offset: Digits
     event_id: str | None = Field(None, description="where it could be read; a report's is its report_id")
+    truncated: Digits | None = Field(
+        None,
+        description="bytes of the record, where the topic does not take them all and the value is their "
+        "beginning, or empty",
+    )
     schema_version: Digits
     group: str = Field(description="the consumer group whose worker could not decide it")
     processed_at: Digits = Field(description="ms since 1970")

@@ -64,6 +64,7 @@ def replay_command(
     """Send dead letters to their source topic again: the same bytes, the same key, header `replay`.
 
     Each is decided anew, even if its event was decided before: replay a letter once, after mending its cause.
+    Truncated letters (records of more than 4 MiB) are left out: their records lie whole at their source.
     """
     choice = _choice(code, event_id, since, partition, from_offset, to_offset)
     if choice.everything and not everything:
