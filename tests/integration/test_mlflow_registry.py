@@ -1,6 +1,9 @@
 """The registry on a real MLflow with SQLite: what is served is what was registered; a watcher brings it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +34,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> lis
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once: MLflow takes seconds to make its tables."""
     folder = tmp_path_factory.mktemp("store")
-    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db")
+    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db").make()
     return folder / "mlflow.db"
 
 
@@ -247,3 +250,66 @@ def test_a_registry_that_is_away_leaves_what_is_there(watched: Watched, folders:
     assert "does not answer" in look.error
     assert look.named
     assert watched.serves() == version.model_id
+
+
+def test_a_registry_whose_file_is_gone_is_away(watched: Watched, folders: list[Path], tmp_path: Path) -> None:
+    version, _ = watched.registry.register(folders[0])
+    watched.registry.set_alias("champion", version)
+    watched.watcher.look()
+    file = (tmp_path / "mlflow.db").rename(tmp_path / "moved.db")
+    look = watched.watcher.look()
+    assert look.error is not None
+    assert f"there is no {tmp_path}/mlflow.db" in look.error
+    assert (look.named, watched.serves()) == (True, version.model_id), "workers go on"
+    file.rename(tmp_path / "mlflow.db")
+    assert watched.watcher.look().error is None
+
+
+def test_the_champion_of_a_restored_file_is_brought(
+    watched: Watched, folders: list[Path], tmp_path: Path
+) -> None:
+    """The file of yesterday in the place of today's, by a rename: the old one's connections still answer."""
+    first, second = (watched.registry.register(folder)[0] for folder in folders)
+    watched.registry.set_alias("champion", first)
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "yesterday.db")
+    watched.registry.set_alias("champion", second)
+    watched.watcher.look()
+    assert watched.serves() == second.model_id
+    (tmp_path / "yesterday.db").rename(tmp_path / "mlflow.db")
+    assert watched.watcher.look().error is None
+    assert watched.serves() == first.model_id
+
+
+def test_who_only_reads_makes_no_registry(folders: list[Path], tmp_path: Path) -> None:
+    registry = Registry("pix-fraud", f"sqlite:///{tmp_path}/.vigia/mlflow.db")
+    with pytest.raises(RegistryAway, match=r"there is no .*mlflow.db; .*`vigia models register DIR`"):
+        registry.versions()
+    assert list(tmp_path.iterdir()) == []
+    version, _ = registry.register(folders[0])
+    assert registry.versions() == [version]
+    assert sorted(file.name for file in (tmp_path / ".vigia").iterdir()) == ["mlartifacts", "mlflow.db"]
+
+
+def test_a_locked_file_is_told_in_one_line(registry: Registry, tmp_path: Path) -> None:
+    """In a process of its own, as the watcher is: whatever MLflow prints would be in the worker's log."""
+    registry.versions()
+    code = (
+        "import sqlite3, sys\n"
+        "from models.mlflow_registry import Registry, RegistryAway\n"
+        "import mlflow.store.db.utils as utils\n"
+        "import sqlalchemy as sql\n"
+        "registry = Registry('pix-fraud'); registry.versions()\n"
+        "text = utils.sql.text\n"
+        "utils.sql.text = lambda t: text(t.replace('busy_timeout = 20000', 'busy_timeout = 200'))\n"
+        "lock = sqlite3.connect(sys.argv[1]); lock.execute('BEGIN EXCLUSIVE')\n"
+        "try:\n    registry.versions()\n"
+        "except RegistryAway as away:\n    print(away)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, f"{tmp_path}/mlflow.db"],
+        capture_output=True, text=True, timeout=120,
+        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"},
+    )  # fmt: skip
+    assert "database is locked" in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""

@@ -59,7 +59,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
-    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db")
+    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db").make()
     return folder / "mlflow.db"
 
 

@@ -102,7 +102,7 @@ def _gates(least_gain: float) -> str:
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return Registry("pix-fraud")
+    return Registry("pix-fraud").make()
 
 
 def run(files: Path, tmp_path: Path, *more: object, gates: str = "gates.toml") -> Result:
