@@ -18,6 +18,7 @@ from models.costs import Costs, Thresholds
 
 ONNX_FILE, TREES_FILE, JSON_FILE = "model.onnx", "trees.npz", "model.json"
 FORMAT = 3
+PRODUCTS = ("pix-fraud",)
 UNNAMED = ""
 
 
@@ -72,6 +73,12 @@ class Model:
     manifest: Manifest
     onnx: bytes
     trees: bytes  # `Ensemble.to_bytes()` of the trees in `onnx`
+
+
+def require_product(product: str) -> None:
+    """Raises BadInput when this version has no such product."""
+    if product not in PRODUCTS:
+        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
 
 
 def sha256(content: bytes) -> str:

@@ -14,6 +14,7 @@ from features import catalog
 from features.errors import BadInput
 from models.costs import read_costs
 from models.extras import train_extra
+from models.registry import require_product
 from stream.cli import model_data, model_evaluation, model_registry
 from stream.cli.common import console, emit_json, parse_day, progress
 from stream.cli.model_options import (
@@ -25,7 +26,6 @@ from stream.cli.model_options import (
     Reports,
     answer,
     days,
-    require_product,
 )
 
 if TYPE_CHECKING:
