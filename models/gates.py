@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from features.errors import BadInput, VigiaError
 from models.registry import Manifest
@@ -27,7 +27,15 @@ _AGAIN = "evaluate the model and register it with that evaluation"
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
-Interval = tuple[float, float]
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{bounds[0]:g} is above {bounds[1]:g}; write the low end first")
+    return bounds
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class GateRefused(VigiaError):
@@ -63,7 +71,7 @@ class Finding:
 
 
 class _Bounds(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class EvaluationBounds(_Bounds):

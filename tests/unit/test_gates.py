@@ -228,6 +228,9 @@ def test_a_file_of_gates_is_checked(tmp_path: Path) -> None:
         (text.replace("p99_ms", "p98_ms"), "latency.p99_ms"),
         (text + "[more]\n", "more"),
         (text.replace("[latency]", "[latency"), "is not TOML"),
+        (text.replace("[0.7, 1.4]", "[1.4, 0.7]"), r"calibration.slope of .* 1.4 is above 0.7"),
+        (text.replace("[0.67, 1.5]", "[0.67, inf]"), r"calibration.mean.1 of .* finite"),
+        (text.replace("least_gain = 0.0", "least_gain = nan"), r"champion.least_gain of .* finite"),
     ):
         path.write_text(wrong)
         with pytest.raises(BadInput, match=told):
