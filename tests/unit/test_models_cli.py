@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -174,6 +175,13 @@ def test_a_study_of_other_rows_is_refused(files: Path, tmp_path: Path) -> None:
     answer(*words, *SPAN, "--trials", 1)
     other = ("--train-from", "2026-03-01", "--train-to", "2026-03-04")
     assert "is of other rows or settings" in str(error(*words, *other, "--trials", 1))
+    table = pq.read_table(files / "features.parquet")
+    name = catalog.NAMES[0]
+    moved = pc.add(table[name], pa.scalar(1, pa.float32()))
+    changed = table.set_column(table.schema.get_field_index(name), name, moved)
+    pq.write_table(changed, tmp_path / "f.parquet")
+    again = ("--features", tmp_path / "f.parquet", *SPAN, "--trials", 1)
+    assert "is of other rows or settings" in str(error(*words, *again)), "the same times and counts"
     (tmp_path / "s.db").write_text("no database")
     assert "is no study of this command" in str(error(*words, *SPAN, "--trials", 1))
 
@@ -344,6 +352,8 @@ def test_people_get_a_table_on_standard_error(files: Path, trained: Path) -> Non
     ("change", "expected"),
     [
         ({"--train-from": "2026-02-30"}, "--train-from: '2026-02-30' is not a day"),
+        ({"--train-to": "9999-12-31"}, "--train-to: 9999-12-31 must lie between 2000-01-01 and 2099-12-31"),
+        ({"--as-of": "0001-01-03"}, "--as-of: 0001-01-03 must lie between"),
         ({"--train-to": "2026-02-01"}, "--train-to: 2026-02-01 is before --train-from"),
         ({"--as-of": "2026-03-05"}, "--as-of: 2026-03-05 is not after --train-to"),
         ({"--as-of": "2026-03-06"}, "no confirmed fraud"),
@@ -371,6 +381,20 @@ def test_a_missing_feature_column_is_named(files: Path, tmp_path: Path) -> None:
     pq.write_table(whole.drop_columns([catalog.NAMES[7]]), tmp_path / "f.parquet")
     given = ("--features", tmp_path / "f.parquet", "--reports", files / "reports.parquet")
     assert catalog.NAMES[7] in str(error("train", "pix-fraud", *given, *SPAN, "--out", tmp_path / "m"))
+
+
+def test_amounts_that_no_payment_has_are_counted(files: Path, tmp_path: Path, trained: Path) -> None:
+    whole = pq.read_table(files / "features.parquet")
+    amounts: list[float | None] = whole["amount"].cast("double").to_pylist()
+    amounts[:4] = amounts[-4:] = [None, float("nan"), 0.0, -5.0]
+    at = whole.schema.get_field_index("amount")
+    pq.write_table(whole.set_column(at, "amount", pa.array(amounts)), tmp_path / "f.parquet")
+    given = ("--features", tmp_path / "f.parquet", "--reports", files / "reports.parquet")
+    for words in (("train", "pix-fraud", *SPAN, "--out", tmp_path / "m"), ("evaluate", trained, *TEST)):
+        raised = error(*words, *given)
+        assert isinstance(raised, BadInput)
+        assert "4 of " in str(raised)
+        assert "are unknown or not above 0" in str(raised)
 
 
 def test_features_of_another_version_are_refused(files: Path, tmp_path: Path) -> None:
