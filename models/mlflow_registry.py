@@ -25,6 +25,7 @@ from typing import Any
 import orjson
 
 from features.errors import BadInput, VigiaError
+from models.evaluation_file import unusable
 from models.registry import Manifest
 from models.run_facts import git_revision, numbers, parameters
 from models.scorer import Scorer
@@ -341,4 +342,6 @@ def _evaluation(path: Path, manifest: Manifest) -> dict[str, Any]:
     of = found.get("model") if isinstance(found, dict) else None
     if of != manifest.model_id:
         raise BadInput(f"--evaluation: {path} is of {of}, the folder is {manifest.model_id}: evaluate it")
+    if reason := unusable(found):
+        raise BadInput(f"--evaluation: {path} is none that the gates can read ({reason}): evaluate again")
     return dict(found)

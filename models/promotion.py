@@ -11,6 +11,7 @@ from features import catalog
 from features.errors import BadInput, VigiaError
 from models import gates, parity
 from models.dataset import open_features
+from models.evaluation_file import unusable
 from models.gates import PASSED, REFUSED, SKIPPED, Finding, GateRefused, Gates, Sample
 from models.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from models.registry import Model, ModelRefused, check_target, load, save
@@ -78,10 +79,13 @@ def examine(
         scorer, trees = Scorer(model), _trees(model)
     except ModelRefused as refused:
         return [Finding("integrity", REFUSED, str(refused))]
+    whole = Finding("integrity", PASSED, "the folder is whole and of these features")
     evaluation = registry.evaluation(version) or {}
+    if evaluation and (reason := unusable(evaluation)):
+        return [whole, gates.unreadable(version.version, reason)]
     sample = newest(features, scorer, bounds.parity.least_vectors)
     return [
-        Finding("integrity", PASSED, "the folder is whole and of these features"),
+        whole,
         gates.evaluated(evaluation, scorer.manifest, bounds.evaluation),
         _against(evaluation, version, champion, bounds),
         gates.groups(evaluation, bounds.groups),

@@ -21,6 +21,7 @@ from models.registry import ModelRefused
 from models.scorer import Scorer
 
 from ..small_model import small_model
+from ..unit.test_gates import EVALUATION
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -46,7 +47,8 @@ def registry(store: Path, tmp_path: Path) -> Iterator[Registry]:
 
 
 def evaluation(folder: Path, path: Path, **more: object) -> Path:
-    path.write_bytes(orjson.dumps({"model": Scorer.load(folder).model_id, "average_precision": 0.7, **more}))
+    told = {**EVALUATION, "model": Scorer.load(folder).model_id, "average_precision": 0.7, **more}
+    path.write_bytes(orjson.dumps(told))
     return path
 
 
@@ -94,16 +96,14 @@ def test_a_run_says_where_the_model_came_from(
 ) -> None:
     report = tmp_path / "report.html"
     report.write_text("<p>report")
-    measured = evaluation(
-        folders[0], tmp_path / "e.json", calibration={"slope": 1.1}, groups=[{"group": "x"}]
-    )
+    measured = evaluation(folders[0], tmp_path / "e.json")
     version, _ = registry.register(folders[0], measured, report)
     run = registry._client.get_run(version.run_id)
     manifest = Scorer.load(folders[0]).manifest
     assert run.data.params["features_version"] == manifest.features_version
     assert run.data.params["thresholds.deny"] == str(manifest.thresholds.deny)
     assert run.data.metrics["average_precision"] == 0.7
-    assert run.data.metrics["calibration.slope"] == 1.1
+    assert run.data.metrics["calibration.slope"] == 0.82
     assert "out_of_time.log_loss" in run.data.metrics
     assert (
         len(run.data.tags["mlflow.source.git.commit"]) >= 40 or not run.data.tags["mlflow.source.git.commit"]
@@ -133,6 +133,12 @@ def test_what_does_not_belong_together_is_refused(
         registry.register(folders[0], evaluation(folders[1], tmp_path / "e.json"))
     with pytest.raises(BadInput, match=r"--evaluation: .* cannot be read"):
         registry.register(folders[0], tmp_path / "none.json")
+    for wrong, told in (
+        ({"frauds": None}, "frauds"), ({"from": "yesterday"}, "from"), ({"groups": [{}]}, "groups.0.group"),
+    ):  # fmt: skip
+        foreign = evaluation(folders[0], tmp_path / "e.json", **wrong)
+        with pytest.raises(BadInput, match=rf"is none that the gates can read \({told}: .*evaluate again"):
+            registry.register(folders[0], foreign)
     with pytest.raises(BadInput, match=r"--report: .* does not exist"):
         registry.register(folders[0], None, tmp_path / "none.html")
     broken = Path(shutil.copytree(folders[0], tmp_path / "broken"))

@@ -139,6 +139,18 @@ def test_one_without_an_evaluation_is_refused_by_all_that_read_it(
     assert set(refusal(registry, version, features)) == {"evaluation", "groups", "calibration"}
 
 
+def test_an_evaluation_of_an_older_form_is_told_in_one_line(
+    registry: Registry, folders: list[Path], features: Path, tmp_path: Path
+) -> None:
+    version = registered(registry, folders[0], tmp_path)
+    (path,) = tmp_path.glob(f"mlartifacts/{version.run_id}/artifacts/evaluation.json")
+    path.write_bytes(orjson.dumps({"model": version.model_id, "from": "2030-01-01", "n_frauds": 400}))
+    assert refusal(registry, version, features) == {
+        "evaluation": "that of version 1 is unusable (to: Field required); evaluate the model and "
+        "register it with another one"
+    }
+
+
 def rewritten(folder: Path, **changes: Any) -> Path:
     """The folder with a manifest that has a right id and right hashes, as someone who knows how writes it."""
     manifest = Manifest.model_validate_json((folder / JSON_FILE).read_bytes())
