@@ -186,16 +186,50 @@ def test_a_study_of_other_rows_is_refused(files: Path, tmp_path: Path) -> None:
     assert "is no study of this command" in str(error(*words, *SPAN, "--trials", 1))
 
 
-def test_compare_names_a_champion_within_the_budget(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        ({"params": {"num_leavs": 3}}, "--recipe: lightgbm has no 'num_leavs'; choose from bagging_fraction"),
+        ({"params": {"num_leaves": -4}}, "--recipe: lightgbm refuses {'num_leaves': -4}: "),
+        ({"params": {"trees": 0}}, "--recipe: lightgbm: trees = 0 must be a whole number from 1"),
+        ({"params": [1]}, "recipe: params = [1] must be names and values"),
+        ({"candidate": "catboost", "params": {"depht": 4}}, "--recipe: catboost has no 'depht'"),
+        ({"candidate": "catboost", "params": {"depth": 400}}, "--recipe: catboost refuses {'depth': 400}: "),
+        ({"candidate": "xgboost", "params": {"max_depth": -3}}, "--recipe: xgboost refuses"),
+        ({"candidate": "forest", "params": {"max_depth": "deep"}}, "--recipe: forest refuses"),
+        ({"candidate": "logistic"}, "--recipe: logistic has no trees: it is there to compare with"),
+        ({"candidate": "neural"}, "--recipe: 'neural' is unknown; choose from lightgbm"),
+    ],
+)
+def test_a_recipe_of_which_nothing_can_come_is_refused_before_anything_is_read(
+    tmp_path: Path, member: dict[str, object], expected: str
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({"recipe": {"members": [member]}}))
+    none = ("--features", tmp_path / "none", "--reports", tmp_path / "none")
+    told = error("train", "pix-fraud", *none, *SPAN, "--out", tmp_path / "m", "--recipe", tmp_path / "r.json")
+    assert isinstance(told, BadInput)
+    assert expected in str(told)
+
+
+def test_compare_names_a_champion_within_the_budget(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     light = Recipe((Member("lightgbm", {"trees": 20, "num_threads": 1}),))
     both = {"lightgbm": light, "logistic": Recipe((Member("logistic"),))}
     monkeypatch.setattr(comparison, "contenders", lambda *_: both)
     words = ("compare", "pix-fraud", *inputs(files), *SPAN)
-    found = answer(*words, "--latency-ms", 1000)
-    assert found["champion"] == "lightgbm"
+    recipe = tmp_path / "recipe.json"
+    found = answer(*words, "--latency-ms", 1000, "--recipe-out", recipe)
+    assert (found["champion"], found["recipe_out"]) == ("lightgbm", str(recipe))
+    answer("train", "pix-fraud", *inputs(files), *SPAN, "--out", tmp_path / "m", "--recipe", recipe)
+    assert Scorer.load(tmp_path / "m").manifest.params["members"][0]["params"]["trees"] == 20
     assert [one["name"] for one in found["contenders"]][-1] == "stack"  # type: ignore[index, union-attr, attr-defined]
-    assert answer(*words, "--latency-ms", 0.01)["champion"] is None
-    assert "champion: lightgbm" in run(*words, "--latency-ms", 1000).stderr
+    none = answer(*words, "--latency-ms", 0.01, "--recipe-out", tmp_path / "none.json")
+    assert none["champion"] is None
+    assert not (tmp_path / "none.json").exists()
+    told = run(*words, "--latency-ms", 1000).stderr
+    assert "champion: lightgbm" in told
+    assert "--recipe FILE (--recipe-out FILE writes it)" in told
 
 
 def test_evaluate_measures_later_days(files: Path, trained: Path) -> None:
