@@ -115,10 +115,16 @@ def save(folder: Path, model: Model) -> None:
 def load(folder: Path, feature_names: Sequence[str], features_version: str) -> Model:
     """The model of a folder. Raises ModelRefused unless it is whole and was trained on these features."""
     manifest = read_manifest(folder)
-    if manifest.features_version != features_version or manifest.feature_names != tuple(feature_names):
+    if manifest.features_version != features_version:
         raise ModelRefused(
             f"{folder}: the model was trained on features {manifest.features_version}, this version computes "
             f"{features_version}; train again with this version (`vigia models train {manifest.product}`)"
+        )
+    if manifest.feature_names != tuple(feature_names):
+        raise ModelRefused(
+            f"{folder}: the names of its features, or their order, are not those of features "
+            f"{features_version}, which it says it was trained on; train again (`vigia models train "
+            f"{manifest.product}`)"
         )
     onnx = _read_hashed(folder, ONNX_FILE, manifest.onnx_sha256)
     return Model(manifest, onnx, _read_hashed(folder, TREES_FILE, manifest.trees_sha256))

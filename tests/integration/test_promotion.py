@@ -189,7 +189,17 @@ def test_a_manifest_with_names_in_another_order_is_refused_by_the_gate_integrity
     names = Manifest.model_validate_json((folders[0] / JSON_FILE).read_bytes()).feature_names
     rewritten(artifacts(tmp_path, version), feature_names=names[::-1])
     (told,) = refusal(registry, version, features).values()
-    assert told.startswith(f"{version.model_id}: the model was trained on features")
+    assert told.startswith(f"{version.model_id}: the names of its features, or their order, are not those of")
+
+
+def test_a_champion_that_no_worker_can_load_is_told(
+    registry: Registry, folders: list[Path], features: Path, tmp_path: Path
+) -> None:
+    version = registered(registry, folders[0], tmp_path)
+    promote(registry, version, BOUNDS, features)
+    (artifacts(tmp_path, version) / ONNX_FILE).write_bytes(b"")
+    (told,) = refusal(registry, version, features).values()
+    assert told.startswith(f"{version.model_id}: model.onnx has hash")
 
 
 @pytest.mark.parametrize("name", [ONNX_FILE, TREES_FILE, JSON_FILE])
