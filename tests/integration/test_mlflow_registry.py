@@ -286,6 +286,24 @@ def test_the_champion_of_a_restored_file_is_brought(
     assert watched.serves() == first.model_id
 
 
+def test_what_was_refused_of_one_file_is_not_refused_of_the_next(
+    watched: Watched, folders: list[Path], store: Path, tmp_path: Path
+) -> None:
+    """Version 1 of both."""
+    bad, _ = watched.registry.register(folders[0])
+    watched.harm(bad)
+    watched.registry.set_alias("champion", bad)
+    assert watched.watcher.look().refused is not None
+    (tmp_path / "next").mkdir()
+    shutil.copy(store, tmp_path / "next" / "mlflow.db")
+    after = Registry("pix-fraud", f"sqlite:///{tmp_path}/next/mlflow.db")
+    good, _ = after.register(folders[1])
+    after.set_alias("champion", good)
+    (tmp_path / "next" / "mlflow.db").rename(tmp_path / "mlflow.db")
+    assert watched.watcher.look().refused is None
+    assert watched.serves() == good.model_id
+
+
 def test_who_only_reads_makes_no_registry(folders: list[Path], tmp_path: Path) -> None:
     registry = Registry("pix-fraud", f"sqlite:///{tmp_path}/.vigia/mlflow.db")
     with pytest.raises(RegistryAway, match=r"there is no .*mlflow.db; .*`vigia models register DIR`"):
