@@ -55,14 +55,16 @@ async def leak_check(
     """Compare the vectors of `sample` payments before `at` with those from the history cut off there.
 
     `state` is empty. Half of the sample are the last before `at`, which have most of their future behind it;
-    half are drawn evenly. Of the history only what shares an account, device or key with them is applied.
+    half are drawn, first of all from accounts that are reported at any time: what knows the future knows it
+    of them, and they are few. Of the history only what shares an account, device or key with them is applied.
     """
     cut = round(at.timestamp() * 1000)
     payments = _before(read_transactions(transactions), cut)
-    labels = _before(read_reports(reports), cut) if reports else None
+    told = read_reports(reports) if reports else None
+    labels = _before(told, cut) if told else None
     if len(payments) == 0:
         raise BadInput(f"--at: {transactions} has no payment before {at.isoformat()}")
-    chosen = payments.table.take(pa.array(_sample(len(payments), sample)))
+    chosen = payments.table.take(pa.array(_sample(_reported(payments, told), sample)))
     wanted = [str(event) for event in chosen.column("event_id").to_pylist()]
     again = await _rebuilt(
         state, _touching(payments, chosen), labels and _touching(labels, chosen), set(wanted)
@@ -75,9 +77,21 @@ def _before(history: History, cut: int) -> History:
     return replace(history, table=history.table.slice(0, n), times=history.times[:n])
 
 
-def _sample(n: int, size: int) -> NDArray[np.int64]:
+def _reported(payments: History, reports: History | None) -> NDArray[np.bool_]:
+    """(n,) whether the payer or the payee of each payment is of a report, whenever that comes."""
+    if reports is None:
+        return np.zeros(len(payments), dtype=np.bool_)
+    named = pa.chunked_array([c for name in _ACCOUNTS for c in reports.table.column(name).chunks])
+    payer, payee = (pc.is_in(payments.table.column(n), value_set=pc.drop_null(named)) for n in _ACCOUNTS)
+    return np.asarray(pc.or_(payer, payee))
+
+
+def _sample(reported: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
+    """Which of n payments: the last, and of the others those of `reported` (n,) accounts before the rest."""
+    n = len(reported)
     last = min(n, (size + 1) // 2)
-    others = np.random.default_rng(0).permutation(n - last)[: size - last]
+    drawn = np.random.default_rng(0).permutation(n - last)
+    others = drawn[np.argsort(~reported[drawn], kind="stable")][: size - last]
     return np.sort(np.concatenate([others, np.arange(n - last, n)]))
 
 

@@ -257,4 +257,9 @@ def _amounts(path: Path, column: pa.ChunkedArray) -> NDArray[np.float64]:
         amount: NDArray[np.float64] = pc.cast(column, pa.float64()).to_numpy()
     except pa.ArrowInvalid as error:
         raise BadInput(f"--features: column 'amount' of {path} is not a number in BRL ({error})") from None
+    if wrong := len(amount) - int(((amount > 0) & (amount < np.inf)).sum()):  # a null reads as NaN
+        raise BadInput(
+            f"--features: column 'amount' of {path}: {wrong:,} of {len(amount):,} are unknown or not above "
+            "0; build the features again from payments that have amounts"
+        )
     return amount

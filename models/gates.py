@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from features.errors import BadInput, VigiaError
 from models.registry import Manifest
@@ -27,7 +27,15 @@ _AGAIN = "evaluate the model and register it with that evaluation"
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
-Interval = tuple[float, float]
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{bounds[0]:g} is above {bounds[1]:g}; write the low end first")
+    return bounds
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class GateRefused(VigiaError):
@@ -63,7 +71,7 @@ class Finding:
 
 
 class _Bounds(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class EvaluationBounds(_Bounds):
@@ -82,6 +90,9 @@ class GroupBounds(_Bounds):
     least_frauds: int = Field(ge=1)
     least_recall_share: float = Field(ge=0, le=1)
     most_recall_lost: float = Field(ge=0, le=1)
+    least_honest: int = Field(ge=1)
+    most_honest_stopped: float = Field(ge=0, le=1)
+    most_honest_stopped_more: float = Field(ge=0, le=1)
 
 
 class CalibrationBounds(_Bounds):
@@ -132,7 +143,7 @@ def evaluated(evaluation: Mapping[str, Any], manifest: Manifest, bounds: Evaluat
     gate = "evaluation"
     if not evaluation.get("from"):
         return Finding(gate, REFUSED, f"there is none; {_AGAIN}")
-    frauds, replicates = evaluation["frauds"], evaluation.get("bootstrap", {}).get("replicates", 0)
+    frauds, replicates = evaluation["frauds"], (evaluation.get("bootstrap") or {}).get("replicates", 0)
     days = f"{evaluation['from']} to {evaluation['to']}"
     checks = {
         f"its days ({days}) must begin on {manifest.as_of} or later: labels until then were trained on": (
@@ -150,6 +161,12 @@ def evaluated(evaluation: Mapping[str, Any], manifest: Manifest, bounds: Evaluat
     )
 
 
+def unreadable(version: int, reason: str) -> Finding:
+    """It was registered by an earlier version of Vigia, or by hand."""
+    again = "evaluate the model and register it with another one"
+    return Finding("evaluation", REFUSED, f"that of version {version} is unusable ({reason}); {again}")
+
+
 def against_champion(evaluation: Mapping[str, Any], champion: str | None, bounds: ChampionBounds) -> Finding:
     """Better than the champion beyond chance. `champion`: its model id; None passes, and says so."""
     gate, name = "champion", bounds.metric
@@ -158,7 +175,7 @@ def against_champion(evaluation: Mapping[str, Any], champion: str | None, bounds
     again = f"evaluate it against {champion} and register it with that evaluation"
     if (other := evaluation.get("champion")) != champion:
         return Finding(gate, REFUSED, f"it was compared with {other or 'no champion'}; {again}")
-    gain = evaluation["against_champion"].get(name)
+    gain = evaluation.get("against_champion", {}).get(name)
     if gain is None:
         return Finding(gate, REFUSED, f"the evaluation compares no {name}; {again}")
     figures = {"metric": name, **gain, "least_gain": bounds.least_gain}
@@ -174,18 +191,26 @@ def groups(evaluation: Mapping[str, Any], bounds: GroupBounds) -> Finding:
     if not found:
         return Finding(gate, REFUSED, f"the evaluation has no groups; {_AGAIN}")
     large = [group for group in found if group["frauds"] >= bounds.least_frauds]
+    honest = [group for group in found if _honest(group) >= bounds.least_honest]
     if evaluation["review"]["recall"] is None:
         return Finding(gate, REFUSED, "the evaluation's days have no fraud; evaluate on others")
     whole = float(evaluation["review"]["recall"])
-    figures = {"recall": whole, "judged": len(large), "of": len(found)}
-    if not large:
-        return Finding(gate, SKIPPED, f"no group has {bounds.least_frauds} frauds to judge by", figures)
+    figures = {"recall": whole, "judged": len(large), "judged_honest": len(honest), "of": len(found)}
+    if not large and not honest:
+        least = f"{bounds.least_frauds} frauds or {bounds.least_honest:,} honest payments"
+        return Finding(gate, SKIPPED, f"no group has {least} to judge by", figures)
     wrong = [told for group in large if (told := _worse(group, whole, bounds))]
+    wrong += [told for group in honest if (told := _stopped_more(group, bounds))]
     if wrong:
         return Finding(gate, REFUSED, "; ".join(wrong), figures)
-    worst = min(large, key=lambda group: float(group["recall"]))
-    told = f"worst of {len(large)} is {_group(worst)}: recall {worst['recall']:.3f}, of all {whole:.3f}"
-    return Finding(gate, PASSED, told, figures)
+    worse = []
+    if large:
+        worst = min(large, key=lambda group: float(group["recall"]))
+        worse.append(f"{_group(worst)}: recall {worst['recall']:.3f}, of all {whole:.3f}")
+    if honest:
+        most = max(honest, key=lambda group: float(group["honest_stopped"]))
+        worse.append(f"{_group(most)}: {most['honest_stopped']:.2%} of its honest payments stopped")
+    return Finding(gate, PASSED, f"worst of {len(found)}: {', and '.join(worse)}", figures)
 
 
 def _worse(group: Mapping[str, Any], whole: float, bounds: GroupBounds) -> str | None:
@@ -199,6 +224,26 @@ def _worse(group: Mapping[str, Any], whole: float, bounds: GroupBounds) -> str |
     return None
 
 
+def _stopped_more(group: Mapping[str, Any], bounds: GroupBounds) -> str | None:
+    """Why too many of a group's honest payments are stopped; None if they are not."""
+    low, before = group["honest_stopped_low"], group.get("champion_honest_stopped_high")
+    told = (
+        f"{_group(group)}: {group['honest_stopped']:.2%} of its honest payments stopped (at least {low:.2%})"
+    )
+    if before is None:
+        most = bounds.most_honest_stopped
+        return f"{told}, {most:.2%} is the most" if low > most else None
+    if low > before + bounds.most_honest_stopped_more:
+        more = bounds.most_honest_stopped_more
+        return f"{told}, the champion's (at most {before:.2%}) and {more:.2%} more is the most"
+    return None
+
+
+def _honest(group: Mapping[str, Any]) -> int:
+    """A typology has none: its payments are its frauds."""
+    return 0 if group["honest_stopped"] is None else int(group["n"] - group["frauds"])
+
+
 def _group(group: Mapping[str, Any]) -> str:
     return f"{group['group']} {group['value']}"
 
@@ -206,7 +251,7 @@ def _group(group: Mapping[str, Any]) -> str:
 def calibration(evaluation: Mapping[str, Any], bounds: CalibrationBounds) -> Finding:
     """What it says is as likely as it says."""
     gate, told = "calibration", evaluation.get("calibration")
-    if not told or told["slope"] is None:
+    if not told or told["slope"] is None or not told["base_rate"]:
         return Finding(gate, REFUSED, f"the evaluation has no line of calibration; {_AGAIN}")
     low, high = told["slope_interval"]
     mean = told["mean_score"] / told["base_rate"]

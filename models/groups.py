@@ -113,7 +113,8 @@ def group_figures(model: Served, among: Sequence[Grouping], champion: Served | N
     `recall`: share of its frauds that were held or denied; `honest_stopped`: share of its honest payments
     that were; both with intervals (`low`, `high`). A typology's `average_precision` is that of its frauds
     among all honest payments. `warning` (None or text) when it is served much worse than the rest; `note`
-    when it is too small for that. With `champion`: `champion_recall` and `champion_average_precision`.
+    when it is too small for that. With `champion`: `champion_recall`, `champion_average_precision`, and
+    `champion_honest_stopped` with its interval.
     """
     return [
         _figures(model, grouping, str(value), champion)
@@ -147,6 +148,7 @@ def _figures(model: Served, grouping: Grouping, value: str, champion: Served | N
     if champion is not None:
         answer["champion_average_precision"] = _ranked(champion, of)
         answer["champion_recall"] = _shares("recall", champion, inside & y)["recall"]
+        answer |= _shares("champion_honest_stopped", champion, inside & ~y)
     return answer
 
 

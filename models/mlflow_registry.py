@@ -16,7 +16,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from typing import Any
 import orjson
 
 from features.errors import BadInput, VigiaError
+from models.evaluation_file import unusable
 from models.registry import Manifest
 from models.run_facts import git_revision, numbers, parameters
 from models.scorer import Scorer
@@ -46,6 +47,8 @@ from sqlalchemy.exc import SQLAlchemyError
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry would be a line
+# It prints the traceback of an error that it raises too: RegistryAway here, which is told in one line.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 EVALUATION = "evaluation.json"
@@ -53,6 +56,11 @@ EVALUATION = "evaluation.json"
 _FOLDER = Path(".vigia")
 _PARAMS_AT_ONCE = 100
 """MLflow's own bound."""
+
+_SQLITE = "sqlite:///"
+_FILES_SEEN: dict[Path, list[tuple[int, int]]] = {}
+"""Of each SQLite address the files (device, inode) that were opened there. MLflow keeps what it opened by the
+address, for as long as the process lives, so the next file there is opened by another spelling of it."""
 
 _FILES = "folder"
 """The artifact that is the model folder, as it was registered."""
@@ -89,16 +97,20 @@ class Registry:
     """The versions of one product. Every method may raise RegistryAway."""
 
     def __init__(self, product: str, uri: str | None = None) -> None:
-        """`uri` as MLFLOW_TRACKING_URI. Makes the SQLite file where there is none."""
+        """`uri` as MLFLOW_TRACKING_URI. Nothing is opened, or made, before the first question."""
         self.product, self.uri = product, uri or tracking_uri()
-        self._artifacts: str | None = None
-        if self.uri.startswith("sqlite:///"):
-            folder = Path(self.uri.removeprefix("sqlite:///")).parent
-            with self._asking():
-                folder.mkdir(parents=True, exist_ok=True)
-            self._artifacts = (folder / "mlartifacts").absolute().as_uri()
-        with self._asking():
-            self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        of_sqlite, _, path = self.uri.partition(_SQLITE)
+        self._file = Path(path).absolute() if path and not of_sqlite else None
+        self._artifacts = (self._file.parent / "mlartifacts").as_uri() if self._file else None
+        self._opened = ""
+        self._client: MlflowClient
+
+    def make(self) -> "Registry":
+        """Itself, with the SQLite file made where there is none: for a first use, not for who only reads."""
+        if self._file is not None and not _is_there(self._file):
+            with self._asking(open_=False):
+                _make(self._file)
+        return self
 
     def register(
         self, folder: Path, evaluation: Path | None = None, report: Path | None = None
@@ -114,6 +126,7 @@ class Registry:
         measured = _evaluation(evaluation, manifest) if evaluation else None
         if report is not None and not report.is_file():
             raise BadInput(f"--report: {report} does not exist")
+        self.make()
         with self._asking():
             known = self.find(manifest.model_id)
             run_id = known.run_id if known else self._record(folder, manifest)
@@ -265,8 +278,10 @@ class Registry:
         )  # fmt: skip
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _asking(self, open_: bool = True) -> Iterator[None]:
         try:
+            if open_:
+                self._open()
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -274,6 +289,42 @@ class Registry:
                 f"the registry at {_shown(self.uri)} does not answer as it should ({_shown(first_line)}): "
                 "look at MLFLOW_TRACKING_URI and its server"
             ) from error
+
+    def _open(self) -> None:
+        """The client of the file that is there now; of one that was moved away nothing is told any more."""
+        address = self.uri if self._file is None else _spelled(self._file)
+        if address != self._opened:
+            self._client, self._opened = MlflowClient(tracking_uri=address, registry_uri=address), address
+
+
+def _is_there(file: Path) -> bool:
+    """An empty one is not: it is about to be written, or never was."""
+    return file.exists() and file.stat().st_size > 0
+
+
+def _make(file: Path) -> None:
+    """Its tables first, then its name: who looks on finds it whole, and of two that make it one is kept."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as folder:
+        draft = Path(folder) / file.name
+        MlflowClient(tracking_uri=f"{_SQLITE}{draft}", registry_uri=f"{_SQLITE}{draft}")
+        if file.exists() and not _is_there(file):
+            file.unlink()
+        with suppress(FileExistsError):
+            os.link(draft, file)
+
+
+def _spelled(file: Path) -> str:
+    """The address to open `file` by. Raises RegistryAway where it is not."""
+    if not _is_there(file):
+        raise RegistryAway(
+            f"the registry is away: there is no {file}; look at MLFLOW_TRACKING_URI, bring the file back, or "
+            "begin a new one (`vigia models register DIR`)"
+        )
+    found, seen = file.stat(), _FILES_SEEN.setdefault(file, [])
+    if (this := (found.st_dev, found.st_ino)) not in seen:
+        seen.append(this)
+    return f"{_SQLITE}{'/.' * seen.index(this)}{file}"
 
 
 def _shown(text: str) -> str:
@@ -291,4 +342,6 @@ def _evaluation(path: Path, manifest: Manifest) -> dict[str, Any]:
     of = found.get("model") if isinstance(found, dict) else None
     if of != manifest.model_id:
         raise BadInput(f"--evaluation: {path} is of {of}, the folder is {manifest.model_id}: evaluate it")
+    if reason := unusable(found):
+        raise BadInput(f"--evaluation: {path} is none that the gates can read ({reason}): evaluate again")
     return dict(found)

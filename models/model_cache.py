@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from features.errors import BadInput
+from models.registry import require_product
 
 SCHEME = "registry:"
 _ADDRESS = re.compile(r"registry:([A-Za-z0-9_.-]{1,100})@([a-z][a-z0-9_-]{0,50})")
@@ -34,10 +35,11 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Raises BadInput."""
+        """Raises BadInput, also for a product that no version of this code will ever register."""
         found = _ADDRESS.fullmatch(text)
         if found is None:
             raise BadInput(f"{text!r} is no address of a registry; e.g. registry:pix-fraud@champion")
+        require_product(found.group(1))
         return cls(*found.groups())
 
     def __str__(self) -> str:

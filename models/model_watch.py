@@ -30,7 +30,8 @@ class Watcher:
         for left in cache.folder.glob(f"{self._draft}*"):  # by one that was killed: this one holds the lock
             rmtree(left, ignore_errors=True)
         self._vetted: tuple[object, ...] = ()
-        self._refused: tuple[int, str, float] = (0, "", 0.0)
+        self._refused = ("", "", 0.0)
+        """The run of a version: of another registry's file the same number may be another model."""
 
     def look(self) -> Look:
         """Have the cache say what the registry says; the model is there before it is named."""
@@ -55,13 +56,13 @@ class Watcher:
 
     def _bring(self, version: Version) -> None:
         """Return when the version's folder is in the cache, whole. Raises ModelRefused, RegistryAway."""
-        number, why, at = self._refused
-        if number == version.version and time.monotonic() < at + _AGAIN_SECONDS:
+        run_id, why, at = self._refused
+        if run_id == version.run_id and time.monotonic() < at + _AGAIN_SECONDS:
             raise ModelRefused(why)
         try:
             self._bring_now(version)
         except ModelRefused as refused:
-            self._refused = version.version, str(refused), time.monotonic()
+            self._refused = version.run_id, str(refused), time.monotonic()
             raise
 
     def _bring_now(self, version: Version) -> None:

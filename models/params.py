@@ -79,6 +79,8 @@ class Member:
 
     def __post_init__(self) -> None:
         """Raises BadInput that names the value out of range."""
+        if not isinstance(self.params, Mapping):
+            raise BadInput(f"recipe: params = {self.params!r} must be names and values")
         if self.features is not None and self.features < 1:
             raise BadInput(f"recipe: features = {self.features} must be 1 or more, or null")
         if not 0 < self.honest_share <= 1:
@@ -137,7 +139,10 @@ def recipe_of(told: Mapping[str, Any]) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe of a file that `vigia models search` wrote. Raises BadInput for anything else."""
+    """The recipe of a file that `vigia models search` or `compare` wrote. Raises BadInput for anything else.
+
+    Whether a served model can come of it is `candidates.require_servable`'s to say.
+    """
     try:
         return recipe_of(orjson.loads(path.read_bytes())["recipe"])
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

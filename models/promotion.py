@@ -11,6 +11,7 @@ from features import catalog
 from features.errors import BadInput, VigiaError
 from models import gates, parity
 from models.dataset import open_features
+from models.evaluation_file import unusable
 from models.gates import PASSED, REFUSED, SKIPPED, Finding, GateRefused, Gates, Sample
 from models.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from models.registry import Model, ModelRefused, check_target, load, save
@@ -51,10 +52,14 @@ def promote(registry: Registry, version: Version, bounds: Gates, features: Path)
     """Make `version` the champion if it passes every gate.
 
     `features`: a file or folder of real vectors, for parity and latency. A version that is the champion
-    already stays it. Raises GateRefused, RegistryAway; then nothing has changed.
+    already stays it, if it can be loaded. Raises GateRefused, RegistryAway; then nothing has changed.
     """
     champion = registry.serving(CHAMPION)
     if champion is not None and champion.version == version.version:
+        try:
+            _loaded(registry, version)
+        except ModelRefused as refused:
+            raise GateRefused(version.model_id, [Finding("integrity", REFUSED, str(refused))]) from None
         return {"champion": version.as_dict(), "previous": None, "changed": False, "gates": []}
     findings = examine(registry, version, champion, bounds, features)
     if any(finding.result == REFUSED for finding in findings):
@@ -74,14 +79,16 @@ def examine(
 ) -> list[Finding]:
     """Every gate's finding on a version as it lies in the registry."""
     try:
-        model = _fetched(registry, version)
-        scorer, trees = Scorer(model), _trees(model)
+        scorer, trees = _loaded(registry, version)
     except ModelRefused as refused:
         return [Finding("integrity", REFUSED, str(refused))]
+    whole = Finding("integrity", PASSED, "the folder is whole and of these features")
     evaluation = registry.evaluation(version) or {}
+    if evaluation and (reason := unusable(evaluation)):
+        return [whole, gates.unreadable(version.version, reason)]
     sample = newest(features, scorer, bounds.parity.least_vectors)
     return [
-        Finding("integrity", PASSED, "the folder is whole and of these features"),
+        whole,
         gates.evaluated(evaluation, scorer.manifest, bounds.evaluation),
         _against(evaluation, version, champion, bounds),
         gates.groups(evaluation, bounds.groups),
@@ -100,6 +107,12 @@ def _against(
         )
         return Finding("champion", SKIPPED, told)
     return gates.against_champion(evaluation, champion.model_id if champion else None, bounds.champion)
+
+
+def _loaded(registry: Registry, version: Version) -> tuple[Scorer, Ensemble]:
+    """Raises ModelRefused for what no worker would serve."""
+    model = _fetched(registry, version)
+    return Scorer(model), _trees(model)
 
 
 def _fetched(registry: Registry, version: Version) -> Model:

@@ -18,6 +18,7 @@ from models.costs import Costs, Thresholds
 
 ONNX_FILE, TREES_FILE, JSON_FILE = "model.onnx", "trees.npz", "model.json"
 FORMAT = 3
+PRODUCTS = ("pix-fraud",)
 UNNAMED = ""
 
 
@@ -74,6 +75,12 @@ class Model:
     trees: bytes  # `Ensemble.to_bytes()` of the trees in `onnx`
 
 
+def require_product(product: str) -> None:
+    """Raises BadInput when this version has no such product."""
+    if product not in PRODUCTS:
+        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(PRODUCTS)}")
+
+
 def sha256(content: bytes) -> str:
     """Hex SHA-256."""
     return hashlib.sha256(content).hexdigest()
@@ -108,10 +115,16 @@ def save(folder: Path, model: Model) -> None:
 def load(folder: Path, feature_names: Sequence[str], features_version: str) -> Model:
     """The model of a folder. Raises ModelRefused unless it is whole and was trained on these features."""
     manifest = read_manifest(folder)
-    if manifest.features_version != features_version or manifest.feature_names != tuple(feature_names):
+    if manifest.features_version != features_version:
         raise ModelRefused(
             f"{folder}: the model was trained on features {manifest.features_version}, this version computes "
             f"{features_version}; train again with this version (`vigia models train {manifest.product}`)"
+        )
+    if manifest.feature_names != tuple(feature_names):
+        raise ModelRefused(
+            f"{folder}: the names of its features, or their order, are not those of features "
+            f"{features_version}, which it says it was trained on; train again (`vigia models train "
+            f"{manifest.product}`)"
         )
     onnx = _read_hashed(folder, ONNX_FILE, manifest.onnx_sha256)
     return Model(manifest, onnx, _read_hashed(folder, TREES_FILE, manifest.trees_sha256))

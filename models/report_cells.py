@@ -39,8 +39,9 @@ def table(
     rows: Iterable[Sequence[str]],
     classes: Sequence[str] = (),
     text: Sequence[int] = (0,),
+    wide: bool = False,
 ) -> str:
-    """Cells are HTML already."""
+    """Cells are HTML already. `wide`: of so many columns that they must be narrow to be seen at once."""
 
     def cell(tag: str, at: int, content: str) -> str:
         return f'<{tag} class="text">{content}</{tag}>' if at in text else f"<{tag}>{content}</{tag}>"
@@ -51,7 +52,8 @@ def table(
         + "".join(cell("td", at, content) for at, content in enumerate(row)) + "</tr>"
         for number, row in enumerate(rows)
     ]  # fmt: skip
-    return f'<div class="scroll"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
+    kind = ' class="wide"' if wide else ""
+    return f'<div class="scroll"><table{kind}><tr>{top}</tr>{"".join(lines)}</table></div>'
 
 
 def listing(lines: Iterable[tuple[str, str]]) -> str:

@@ -201,7 +201,7 @@ def over_time(found: Found, drawn: Mapping[str, str]) -> str:
             ("stability", "Average precision; the dashed line is that of all days."),
             ("drift", "How far the score and what matters most have moved."),
         ], drawn)
-        + table(head, rows),
+        + table(head, rows, wide=True),
     )  # fmt: skip
 
 

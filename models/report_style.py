@@ -49,6 +49,8 @@ th:first-child, td:first-child, td.text, th.text { text-align: left; }
 tr.warn td { background: #fdf6e7; }
 tr.small td { color: var(--soft); }
 td.sub { color: var(--soft); }
+table.wide { font-size: 12px; } table.wide th, table.wide td { padding: 5px 4px; }
+table.wide td:first-child { white-space: normal; min-width: 84px; }
 table.matrix { width: auto; }
 table.matrix td { min-width: 108px; border: 2px solid #fff; border-radius: 6px; }
 table.matrix td.right { background: #e6f2ea; } table.matrix td.wrong { background: #fbeae8; }

@@ -125,7 +125,7 @@ class Retraining:
         return {
             "outcome": gate["outcome"],
             **answer,
-            "version": version["version"],
+            "version": self._registry.get(version["version"]["version"]).as_dict(),
             "search": {name: recipe[name] for name in ("trials", "average_precision") if name in recipe},
             "evaluation": {
                 name: evaluation.get(name) for name in ("average_precision", "roc_auc", "warnings")
@@ -272,7 +272,13 @@ class Retraining:
                 self._registry, folder / "model", folder / "evaluation.json", folder / "report.html", True
             )
 
-        return self._steps("6-register", given, enter)
+        return self._steps("6-register", given, enter, self._is_registered)
+
+    def _is_registered(self, answer: Answer) -> bool:
+        """The registry may have been lost, or be an earlier one again, since the step was done."""
+        version = answer["version"]
+        found = self._registry.find(version["model_id"])
+        return found is not None and found.version == version["version"]
 
     def _promote(self, version: Mapping[str, Any]) -> Answer:
         """Not kept: whether it is the champion is what the registry says now."""

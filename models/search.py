@@ -1,5 +1,6 @@
 """Settings found by Optuna on inner time folds: seeded, resumable, bounded."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from models.candidates import candidate
 from models.dataset import Rows
 from models.folds import out_of_time, usable
 from models.params import Recipe
+from models.train import fingerprint
 
 Labels = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -51,7 +53,7 @@ def search(
     usable(rows, y)
     (member,) = recipe.members
     kind = candidate(member.candidate)
-    study = _open(study_file, _fingerprint(recipe, rows, y, seed), seed)
+    study = _open(study_file, _fingerprint(recipe, rows, y, seed, weight), seed)
     began = time.monotonic()
 
     def objective(trial: optuna.Trial) -> float:
@@ -98,11 +100,14 @@ def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
 
 
-def _fingerprint(recipe: Recipe, rows: Rows, y: Labels, seed: int) -> str:
-    """What a study is of; trials of something else do not compare."""
+def _fingerprint(recipe: Recipe, rows: Rows, y: Labels, seed: int, weight: Floats | None) -> str:
+    """What a study is of, to the last bit; trials of something else do not compare."""
+    content = hashlib.sha256(fingerprint(rows, y).encode())
+    content.update(b"" if weight is None else np.ascontiguousarray(weight).tobytes())
     first, last = rows.occurred_at.min(), rows.occurred_at.max()
     settings = {**asdict(recipe), "seed": seed}
-    return f"{first} to {last}, {len(rows)} rows, {int(y.sum())} frauds, {settings}"
+    counts = f"{len(rows)} rows, {int(y.sum())} frauds"
+    return f"{first} to {last}, {counts}, content {content.hexdigest()[:16]}, {settings}"
 
 
 def _open(path: Path, fingerprint: str, seed: int) -> optuna.Study:

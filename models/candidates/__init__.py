@@ -1,5 +1,6 @@
 """The kinds of model that are tried, by name; each library is imported when its candidate is asked for."""
 
+from collections.abc import Sequence
 from importlib import import_module
 
 import numpy as np
@@ -16,15 +17,34 @@ CHOOSES_COLUMNS = "lightgbm"
 
 NAMES = ("lightgbm", "xgboost", "catboost", "forest", "logistic")
 
-__all__ = ["CHOOSES_COLUMNS", "NAMES", "Bag", "Candidate", "NotServable", "candidate", "fit"]
+__all__ = [
+    "CHOOSES_COLUMNS",
+    "NAMES",
+    "Bag",
+    "Candidate",
+    "NotServable",
+    "candidate",
+    "fit",
+    "require_servable",
+]
 
 
-def candidate(name: str) -> Candidate:
-    """The candidate of that name. Raises BadInput for another."""
+def candidate(name: str, option: str = "--candidate") -> Candidate:
+    """The candidate of that name. Raises BadInput for another, by the option that named it."""
     if name not in NAMES:
-        raise BadInput(f"--candidate: {name!r} is unknown; choose from {', '.join(NAMES)}")
+        raise BadInput(f"{option}: {name!r} is unknown; choose from {', '.join(NAMES)}")
     found: Candidate = import_module(f"models.candidates.{name}").CANDIDATE
     return found
+
+
+def require_servable(recipe: Recipe) -> None:
+    """Raises BadInput, before anything is read or fitted, for a recipe of which no served model can come."""
+    kinds = [candidate(member.candidate, "--recipe") for member in recipe.members]
+    for kind, member in zip(kinds, recipe.members, strict=True):
+        if not kind.servable:
+            raise BadInput(f"--recipe: {kind.name} has no trees: it is there to compare with, never to serve")
+        kind.require(member.params)
+    _require_a_mean(kinds)
 
 
 def fit(recipe: Recipe, vectors: Vectors, y: Labels, seed: int, weight: Floats | None = None) -> Bag:
@@ -33,8 +53,7 @@ def fit(recipe: Recipe, vectors: Vectors, y: Labels, seed: int, weight: Floats |
     Its logits are those of the rows as they are: what sampling and weights moved is moved back.
     """
     kinds = [candidate(member.candidate) for member in recipe.members]
-    if len(kinds) > 1 and not all(kind.additive for kind in kinds):
-        raise BadInput("recipe: a forest or a logistic regression must be the only member")
+    _require_a_mean(kinds)
     weights = _weights(recipe, y, weight)
     members = [
         _fit(kind, member, vectors, y, weights, seed * 1_000 + number)
@@ -42,6 +61,11 @@ def fit(recipe: Recipe, vectors: Vectors, y: Labels, seed: int, weight: Floats |
     ]
     shifts = [sampling_shift(member.honest_share, recipe.fraud_weight) for member in recipe.members]
     return Bag(members, vectors.shape[1], float(np.mean(shifts)) if kinds[0].additive else 0.0)
+
+
+def _require_a_mean(kinds: Sequence[Candidate]) -> None:
+    if len(kinds) > 1 and not all(kind.additive for kind in kinds):
+        raise BadInput("recipe: a forest or a logistic regression must be the only member")
 
 
 def _fit(

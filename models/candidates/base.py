@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from features.errors import VigiaError
+from features.errors import BadInput, VigiaError
 from models.trees import Ensemble
 from models.trees_onnx import to_onnx
 
@@ -53,6 +53,7 @@ class Candidate:
     """A kind of model. `fit(vectors, y, weight, params, seed)` gives the same model for the same arguments.
 
     `additive`: its raw output is a sum that is a logit, so that models can be averaged and moved as one.
+    `servable`: it has trees, so its reasons are exact. `more`: settings beside those of `params`.
     """
 
     name: str
@@ -61,6 +62,30 @@ class Candidate:
     space: Callable[[Trial], dict[str, Any]]
     fit: Callable[[Vectors, Labels, Floats | None, Params, int], Fitted]
     additive: bool = True
+    servable: bool = True
+    more: frozenset[str] = frozenset()
+
+    def require(self, params: Params) -> None:
+        """Raises BadInput that names a setting that the library would not know, or would not take.
+
+        Tried on a few rows: what a library allows is its own to say, and some pass over what they don't know.
+        """
+        known = {*self.params, *self.more}
+        if unknown := sorted(set(params) - known):
+            raise BadInput(
+                f"--recipe: {self.name} has no {unknown[0]!r}; choose from {', '.join(sorted(known))}"
+            )
+        trees = params.get("trees", 1)
+        if not isinstance(trees, int) or isinstance(trees, bool) or trees < 1:
+            raise BadInput(f"--recipe: {self.name}: trees = {trees!r} must be a whole number from 1")
+        rng = np.random.default_rng(0)
+        vectors, y = rng.normal(size=(200, 8)).astype(np.float32), np.arange(200) % 4 == 0
+        few = {"trees": 1} if "trees" in self.params else {}
+        try:
+            self.fit(vectors, y, None, {**self.params, **params, **few}, 0)
+        except Exception as error:  # each library raises types of its own
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BadInput(f"--recipe: {self.name} refuses {dict(params)}: {told}") from None
 
 
 @dataclass(frozen=True, slots=True)

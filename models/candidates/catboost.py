@@ -17,6 +17,7 @@ FIXED: dict[str, Any] = {
     "allow_writing_files": False,
     "boosting_type": "Plain",
 }
+MORE = frozenset({"random_strength", "border_count", "leaf_estimation_iterations", "bagging_temperature"})
 
 
 def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed: int) -> TreeModel:
@@ -39,4 +40,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("catboost", {"catboost": catboost.__version__}, CATBOOST, space, fit)
+CANDIDATE = Candidate("catboost", {"catboost": catboost.__version__}, CATBOOST, space, fit, more=MORE)

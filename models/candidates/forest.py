@@ -10,6 +10,8 @@ from models.candidates.base import Candidate, Floats, Labels, Params, TreeModel,
 from models.params import FOREST
 from models.trees_forest import raw_logits, read
 
+MORE = frozenset({"criterion", "max_leaf_nodes", "max_samples", "min_samples_split"})
+
 
 def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed: int) -> TreeModel:
     """`params` are RandomForestClassifier's, and `trees`."""
@@ -28,4 +30,6 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("forest", {"scikit-learn": sklearn.__version__}, FOREST, space, fit, additive=False)
+CANDIDATE = Candidate(
+    "forest", {"scikit-learn": sklearn.__version__}, FOREST, space, fit, additive=False, more=MORE
+)

@@ -17,6 +17,7 @@ FIXED: dict[str, Any] = {
     "force_row_wise": True,
     "verbose": -1,
 }
+MORE = frozenset({"lambda_l1", "max_depth", "min_gain_to_split", "min_sum_hessian_in_leaf", "path_smooth"})
 
 
 def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed: int) -> TreeModel:
@@ -48,4 +49,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("lightgbm", {"lightgbm": lgb.__version__}, LIGHTGBM, space, fit)
+CANDIDATE = Candidate("lightgbm", {"lightgbm": lgb.__version__}, LIGHTGBM, space, fit, more=MORE)

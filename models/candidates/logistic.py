@@ -119,4 +119,4 @@ def space(trial: Trial) -> dict[str, Any]:
     return {"C": trial.suggest_float("C", 1e-4, 10.0, log=True)}
 
 
-CANDIDATE = Candidate("logistic", {"scikit-learn": sklearn.__version__}, LOGISTIC, space, fit)
+CANDIDATE = Candidate("logistic", {"scikit-learn": sklearn.__version__}, LOGISTIC, space, fit, servable=False)

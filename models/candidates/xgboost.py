@@ -11,6 +11,7 @@ from models.params import XGBOOST
 from models.trees_xgboost import raw_logits, read
 
 FIXED: dict[str, Any] = {"objective": "binary:logistic", "tree_method": "hist", "verbosity": 0}
+MORE = frozenset({"alpha", "gamma", "max_delta_step", "colsample_bylevel", "colsample_bynode"})
 
 
 def fit(vectors: Vectors, y: Labels, weight: Floats | None, params: Params, seed: int) -> TreeModel:
@@ -35,4 +36,4 @@ def space(trial: Trial) -> dict[str, Any]:
     }
 
 
-CANDIDATE = Candidate("xgboost", {"xgboost": xgb.__version__}, XGBOOST, space, fit)
+CANDIDATE = Candidate("xgboost", {"xgboost": xgb.__version__}, XGBOOST, space, fit, more=MORE)

@@ -43,8 +43,14 @@ def progress(unit: str = "events") -> Progress:
 
 
 def parse_day(text: str, option: str) -> date:
-    """An inclusive UTC day, `YYYY-MM-DD`. Raises BadInput that names the option."""
+    """An inclusive UTC day of this century, `YYYY-MM-DD`. Raises BadInput that names the option.
+
+    At the ends of the calendar the days before and after it, that everybody counts with, are none.
+    """
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         raise BadInput(f"{option}: {text!r} is not a day; write it as YYYY-MM-DD, e.g. 2018-07-25") from None
+    if not 2000 <= day.year <= 2099:
+        raise BadInput(f"{option}: {text} must lie between 2000-01-01 and 2099-12-31")
+    return day

@@ -18,14 +18,6 @@ Last = Annotated[str, typer.Option("--to", metavar="DAY", help="Last day (UTC), 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Model folder of `vigia models train`.")]
 
-_PRODUCTS = ("pix-fraud",)
-
-
-def require_product(product: str) -> None:
-    """Raises BadInput when this version has no such product."""
-    if product not in _PRODUCTS:
-        raise BadInput(f"{product!r} is no product of this version; known: {', '.join(_PRODUCTS)}")
-
 
 def days(first: str, last: str, first_option: str, last_option: str) -> tuple[date, date]:
     """An inclusive span. Raises BadInput that names the option."""

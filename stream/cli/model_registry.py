@@ -1,7 +1,6 @@
 """`vigia models register|list|fetch|promote|rollback|watch`: options in, one answer out."""
 
 import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ from rich.table import Table
 from features.errors import VigiaError
 from models.extras import train_extra
 from models.model_cache import Address, Look, ModelCache
+from models.registry import require_product
 from stream.cli.common import console, emit_json
-from stream.cli.model_options import Json, require_product
+from stream.cli.model_options import Json
 from stream.settings import load_settings
 
 if TYPE_CHECKING:
@@ -164,8 +164,11 @@ def watch_command(
 
 
 def _end_with_parent() -> None:
-    """A worker holds the other end of standard input, and writes nothing to it."""
-    while sys.stdin.buffer.read(1024):
+    """A worker holds the other end of standard input, and writes nothing to it.
+
+    Read without Python's buffer: its lock, held here at the end of the process, would make that an abort.
+    """
+    while os.read(0, 1024):
         pass
     os._exit(0)
 

@@ -14,6 +14,7 @@ from features import catalog
 from features.errors import BadInput
 from models.costs import read_costs
 from models.extras import train_extra
+from models.registry import require_product
 from stream.cli import model_data, model_evaluation, model_registry
 from stream.cli.common import console, emit_json, parse_day, progress
 from stream.cli.model_options import (
@@ -25,7 +26,6 @@ from stream.cli.model_options import (
     Reports,
     answer,
     days,
-    require_product,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def train(
         Path | None, typer.Option("--costs", help="TOML file of costs. Default: the package's costs.toml.")
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", help="JSON file of `vigia models search`. Default: built in.")
+        Path | None,
+        typer.Option("--recipe", help="JSON file of `models search` or `models compare`."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -77,6 +78,7 @@ def train(
     span, known = _training_span(product, train_from, train_to, as_of)
     stated = read_costs(costs)
     with train_extra():
+        from models.candidates import require_servable
         from models.folds import fold_count
         from models.maturity import immaturity, maturity
         from models.params import read_recipe
@@ -85,6 +87,8 @@ def train(
         from models.train import train as fit
     check_target(out)
     chosen = read_recipe(recipe) if recipe else None
+    if chosen:
+        require_servable(chosen)
     data = _labelled(features, reports, span, known)
     labels = maturity(features, reports, known, span)
     if warning := immaturity(labels):
@@ -131,9 +135,8 @@ def search(
         from models.params import candidate_recipe
         from models.search import Bounds
         from models.search import search as run
-    for option, file in (("--out", out), ("--study", study)):
-        if file.is_dir() or not file.parent.is_dir():
-            raise BadInput(f"{option}: {file} cannot be written; name a file in a folder that exists")
+    _require_writable("--out", out)
+    _require_writable("--study", study)
     data = _labelled(features, reports, span, known)
     rows, y = data.rows, data.y
     with progress("trials") as bar:
@@ -147,6 +150,11 @@ def search(
     answer({**found, "out": str(out)}, as_json)
 
 
+def _require_writable(option: str, file: Path) -> None:
+    if file.is_dir() or not file.parent.is_dir():
+        raise BadInput(f"{option}: {file} cannot be written; name a file in a folder that exists")
+
+
 @app.command()
 def compare(
     product: Product,
@@ -157,11 +165,20 @@ def compare(
     latency_ms: Annotated[
         float, typer.Option(min=0.01, help="Budget: ONNX, a batch of 256, 99th percentile, one thread.")
     ] = LATENCY_MS,
+    recipe_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The champion's recipe, for `train --recipe`.")
+    ] = None,
     as_of: AsOf = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure every candidate and their stack on time folds inside the training days."""
+    """Measure every candidate and their stack on time folds inside the training days.
+
+    The champion is the best that can be served within the budget; `--recipe-out FILE`, then
+    `vigia models train … --recipe FILE`, makes a model by its recipe.
+    """
+    if recipe_out:
+        _require_writable("--recipe-out", recipe_out)
     span, known = _training_span(product, train_from, train_to, as_of)
     with train_extra():
         from models.compare import compare as run
@@ -175,9 +192,17 @@ def compare(
             rows, y, seed, latency_ms, recipes, lambda name: bar.update(task, advance=1, description=name),
             data.weight,
         )  # fmt: skip
+    if recipe_out and found["champion"] is not None:
+        recipe = {"recipe": asdict(recipes[found["champion"]])}
+        recipe_out.write_bytes(orjson.dumps(recipe, option=orjson.OPT_INDENT_2))
+        found = {**found, "recipe_out": str(recipe_out)}
     if as_json:
         return emit_json(found)
     console.print(_contenders(found))
+    if found["champion"] is not None:
+        given = recipe_out or "FILE (--recipe-out FILE writes it)"
+        told = f"to train the champion: vigia models train {product} … --recipe {given}"
+        console.print(told, soft_wrap=True, highlight=False)
     return None
 
 

@@ -11,9 +11,10 @@ import typer
 from features.errors import BadInput
 from models.costs import read_costs
 from models.extras import train_extra
+from models.registry import require_product
 from stream.cli.archive import bring_up_to_date
 from stream.cli.common import console, emit_json, parse_day
-from stream.cli.model_options import Json, require_product
+from stream.cli.model_options import Json
 
 _REFUSED = 1
 _NAMES = {
@@ -104,7 +105,7 @@ def retrain(
         trials, minutes, candidate, seed, promote,
     )  # fmt: skip
     steps = Steps(runs / f"{product}-{day}", say)
-    answer = {**Retraining(plan, Registry(product), steps).run(), "archive": archived}
+    answer = {**Retraining(plan, Registry(product).make(), steps).run(), "archive": archived}
     if as_json:
         emit_json(answer)
     else:

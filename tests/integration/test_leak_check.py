@@ -1,9 +1,10 @@
 """A vector that knows the future is caught, and the feature is named."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -79,6 +80,37 @@ def test_a_report_that_was_known_too_early_is_caught(redis_flushed: str, history
     assert report.leaks
     assert not report.sound
     assert all("report" in leak.feature for leak in report.leaks)
+
+
+def _report(history: History, paid: dict[str, Any], reported_at: datetime, path: Path) -> None:
+    """A file of one report, of this payment."""
+    report = pq.read_table(history.reports).slice(0, 1)
+    report = report.drop_columns([name for name in ("device_id", "payee_key") if name in report.column_names])
+    values = {name: paid[name] for name in ("payer_account", "payer_ispb", "payee_account", "payee_ispb")}
+    values |= {"transaction_event_id": paid["event_id"], "reported_at": reported_at}
+    for name, value in values.items():
+        at = report.column_names.index(name)
+        report = report.set_column(at, name, pa.array([value], report.schema.field(at).type))
+    pq.write_table(report, path)
+
+
+def test_a_leak_of_one_account_in_many_is_caught_by_a_small_sample(
+    redis_flushed: str, history: History, tmp_path: Path
+) -> None:
+    """One report, that comes after the cut; the vectors know it a second after the payment."""
+    payments = pq.read_table(history.transactions).sort_by("occurred_at")
+    before = payments.filter(pc.less(payments["occurred_at"], pa.scalar(history.middle)))
+    accounts = before["payer_account"].to_pylist() + before["payee_account"].to_pylist()
+    late = {*before["payer_account"].to_pylist()[-20:], *before["payee_account"].to_pylist()[-20:]}
+    paid = next(
+        row for row in before.to_pylist()
+        if row["payee_account"] not in late and accounts.count(row["payee_account"]) == 3
+    )  # fmt: skip
+    _report(history, paid, history.middle + timedelta(days=1), tmp_path / "true.parquet")
+    _report(history, paid, paid["occurred_at"] + timedelta(seconds=1), tmp_path / "early.parquet")
+    leaky = history.build(tmp_path / "early.parquet", "rare.parquet")
+    told = replace(history, reports=tmp_path / "true.parquet")
+    assert check(redis_flushed, told, leaky, 40).leaks
 
 
 def test_a_later_total_is_caught(redis_flushed: str, history: History) -> None:

@@ -1,6 +1,9 @@
 """The registry on a real MLflow with SQLite: what is served is what was registered; a watcher brings it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from models.registry import ModelRefused
 from models.scorer import Scorer
 
 from ..small_model import small_model
+from ..unit.test_gates import EVALUATION
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -31,7 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> lis
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once: MLflow takes seconds to make its tables."""
     folder = tmp_path_factory.mktemp("store")
-    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db")
+    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db").make()
     return folder / "mlflow.db"
 
 
@@ -43,7 +47,8 @@ def registry(store: Path, tmp_path: Path) -> Iterator[Registry]:
 
 
 def evaluation(folder: Path, path: Path, **more: object) -> Path:
-    path.write_bytes(orjson.dumps({"model": Scorer.load(folder).model_id, "average_precision": 0.7, **more}))
+    told = {**EVALUATION, "model": Scorer.load(folder).model_id, "average_precision": 0.7, **more}
+    path.write_bytes(orjson.dumps(told))
     return path
 
 
@@ -91,16 +96,14 @@ def test_a_run_says_where_the_model_came_from(
 ) -> None:
     report = tmp_path / "report.html"
     report.write_text("<p>report")
-    measured = evaluation(
-        folders[0], tmp_path / "e.json", calibration={"slope": 1.1}, groups=[{"group": "x"}]
-    )
+    measured = evaluation(folders[0], tmp_path / "e.json")
     version, _ = registry.register(folders[0], measured, report)
     run = registry._client.get_run(version.run_id)
     manifest = Scorer.load(folders[0]).manifest
     assert run.data.params["features_version"] == manifest.features_version
     assert run.data.params["thresholds.deny"] == str(manifest.thresholds.deny)
     assert run.data.metrics["average_precision"] == 0.7
-    assert run.data.metrics["calibration.slope"] == 1.1
+    assert run.data.metrics["calibration.slope"] == 0.82
     assert "out_of_time.log_loss" in run.data.metrics
     assert (
         len(run.data.tags["mlflow.source.git.commit"]) >= 40 or not run.data.tags["mlflow.source.git.commit"]
@@ -130,6 +133,12 @@ def test_what_does_not_belong_together_is_refused(
         registry.register(folders[0], evaluation(folders[1], tmp_path / "e.json"))
     with pytest.raises(BadInput, match=r"--evaluation: .* cannot be read"):
         registry.register(folders[0], tmp_path / "none.json")
+    for wrong, told in (
+        ({"frauds": None}, "frauds"), ({"from": "yesterday"}, "from"), ({"groups": [{}]}, "groups.0.group"),
+    ):  # fmt: skip
+        foreign = evaluation(folders[0], tmp_path / "e.json", **wrong)
+        with pytest.raises(BadInput, match=rf"is none that the gates can read \({told}: .*evaluate again"):
+            registry.register(folders[0], foreign)
     with pytest.raises(BadInput, match=r"--report: .* does not exist"):
         registry.register(folders[0], None, tmp_path / "none.html")
     broken = Path(shutil.copytree(folders[0], tmp_path / "broken"))
@@ -247,3 +256,84 @@ def test_a_registry_that_is_away_leaves_what_is_there(watched: Watched, folders:
     assert "does not answer" in look.error
     assert look.named
     assert watched.serves() == version.model_id
+
+
+def test_a_registry_whose_file_is_gone_is_away(watched: Watched, folders: list[Path], tmp_path: Path) -> None:
+    version, _ = watched.registry.register(folders[0])
+    watched.registry.set_alias("champion", version)
+    watched.watcher.look()
+    file = (tmp_path / "mlflow.db").rename(tmp_path / "moved.db")
+    look = watched.watcher.look()
+    assert look.error is not None
+    assert f"there is no {tmp_path}/mlflow.db" in look.error
+    assert (look.named, watched.serves()) == (True, version.model_id), "workers go on"
+    file.rename(tmp_path / "mlflow.db")
+    assert watched.watcher.look().error is None
+
+
+def test_the_champion_of_a_restored_file_is_brought(
+    watched: Watched, folders: list[Path], tmp_path: Path
+) -> None:
+    """The file of yesterday in the place of today's, by a rename: the old one's connections still answer."""
+    first, second = (watched.registry.register(folder)[0] for folder in folders)
+    watched.registry.set_alias("champion", first)
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "yesterday.db")
+    watched.registry.set_alias("champion", second)
+    watched.watcher.look()
+    assert watched.serves() == second.model_id
+    (tmp_path / "yesterday.db").rename(tmp_path / "mlflow.db")
+    assert watched.watcher.look().error is None
+    assert watched.serves() == first.model_id
+
+
+def test_what_was_refused_of_one_file_is_not_refused_of_the_next(
+    watched: Watched, folders: list[Path], store: Path, tmp_path: Path
+) -> None:
+    """Version 1 of both."""
+    bad, _ = watched.registry.register(folders[0])
+    watched.harm(bad)
+    watched.registry.set_alias("champion", bad)
+    assert watched.watcher.look().refused is not None
+    (tmp_path / "next").mkdir()
+    shutil.copy(store, tmp_path / "next" / "mlflow.db")
+    after = Registry("pix-fraud", f"sqlite:///{tmp_path}/next/mlflow.db")
+    good, _ = after.register(folders[1])
+    after.set_alias("champion", good)
+    (tmp_path / "next" / "mlflow.db").rename(tmp_path / "mlflow.db")
+    assert watched.watcher.look().refused is None
+    assert watched.serves() == good.model_id
+
+
+def test_who_only_reads_makes_no_registry(folders: list[Path], tmp_path: Path) -> None:
+    registry = Registry("pix-fraud", f"sqlite:///{tmp_path}/.vigia/mlflow.db")
+    with pytest.raises(RegistryAway, match=r"there is no .*mlflow.db; .*`vigia models register DIR`"):
+        registry.versions()
+    assert list(tmp_path.iterdir()) == []
+    version, _ = registry.register(folders[0])
+    assert registry.versions() == [version]
+    assert sorted(file.name for file in (tmp_path / ".vigia").iterdir()) == ["mlartifacts", "mlflow.db"]
+
+
+def test_a_locked_file_is_told_in_one_line(registry: Registry, tmp_path: Path) -> None:
+    """In a process of its own, as the watcher is: whatever MLflow prints would be in the worker's log."""
+    registry.versions()
+    code = (
+        "import sqlite3, sys\n"
+        "from models.mlflow_registry import Registry, RegistryAway\n"
+        "import mlflow.store.db.utils as utils\n"
+        "import sqlalchemy as sql\n"
+        "registry = Registry('pix-fraud'); registry.versions()\n"
+        "text = utils.sql.text\n"
+        "utils.sql.text = lambda t: text(t.replace('busy_timeout = 20000', 'busy_timeout = 200'))\n"
+        "lock = sqlite3.connect(sys.argv[1]); lock.execute('BEGIN EXCLUSIVE')\n"
+        "try:\n    registry.versions()\n"
+        "except RegistryAway as away:\n    print(away)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, f"{tmp_path}/mlflow.db"],
+        capture_output=True, text=True, timeout=120,
+        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"},
+    )  # fmt: skip
+    assert "database is locked" in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""

@@ -59,7 +59,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
-    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db")
+    Registry("pix-fraud", f"sqlite:///{folder}/mlflow.db").make()
     return folder / "mlflow.db"
 
 
@@ -139,6 +139,18 @@ def test_one_without_an_evaluation_is_refused_by_all_that_read_it(
     assert set(refusal(registry, version, features)) == {"evaluation", "groups", "calibration"}
 
 
+def test_an_evaluation_of_an_older_form_is_told_in_one_line(
+    registry: Registry, folders: list[Path], features: Path, tmp_path: Path
+) -> None:
+    version = registered(registry, folders[0], tmp_path)
+    (path,) = tmp_path.glob(f"mlartifacts/{version.run_id}/artifacts/evaluation.json")
+    path.write_bytes(orjson.dumps({"model": version.model_id, "from": "2030-01-01", "n_frauds": 400}))
+    assert refusal(registry, version, features) == {
+        "evaluation": "that of version 1 is unusable (to: Field required); evaluate the model and "
+        "register it with another one"
+    }
+
+
 def rewritten(folder: Path, **changes: Any) -> Path:
     """The folder with a manifest that has a right id and right hashes, as someone who knows how writes it."""
     manifest = Manifest.model_validate_json((folder / JSON_FILE).read_bytes())
@@ -177,7 +189,17 @@ def test_a_manifest_with_names_in_another_order_is_refused_by_the_gate_integrity
     names = Manifest.model_validate_json((folders[0] / JSON_FILE).read_bytes()).feature_names
     rewritten(artifacts(tmp_path, version), feature_names=names[::-1])
     (told,) = refusal(registry, version, features).values()
-    assert told.startswith(f"{version.model_id}: the model was trained on features")
+    assert told.startswith(f"{version.model_id}: the names of its features, or their order, are not those of")
+
+
+def test_a_champion_that_no_worker_can_load_is_told(
+    registry: Registry, folders: list[Path], features: Path, tmp_path: Path
+) -> None:
+    version = registered(registry, folders[0], tmp_path)
+    promote(registry, version, BOUNDS, features)
+    (artifacts(tmp_path, version) / ONNX_FILE).write_bytes(b"")
+    (told,) = refusal(registry, version, features).values()
+    assert told.startswith(f"{version.model_id}: model.onnx has hash")
 
 
 @pytest.mark.parametrize("name", [ONNX_FILE, TREES_FILE, JSON_FILE])

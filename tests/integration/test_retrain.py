@@ -102,7 +102,7 @@ def _gates(least_gain: float) -> str:
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return Registry("pix-fraud")
+    return Registry("pix-fraud").make()
 
 
 def run(files: Path, tmp_path: Path, *more: object, gates: str = "gates.toml") -> Result:
@@ -139,6 +139,7 @@ def test_a_first_model_is_promoted_and_a_second_run_changes_nothing(
     champion = registry.serving(CHAMPION)
     assert champion is not None
     assert champion.model_id == told["model"]
+    assert told["version"]["aliases"] == ["champion"], "as they are after the promotion"
     again = run(files, tmp_path)
     assert (again.exit_code, answer(again)["outcome"]) == (0, "unchanged")
     assert "train (done before)" in again.stderr
@@ -176,6 +177,15 @@ def test_after_a_failure_it_goes_on_with_the_step_that_failed(
     assert "train (done before)" in result.stderr
     assert "evaluate on later days (done before)" not in result.stderr
     assert answer(result)["outcome"] == "promoted"
+
+
+def test_a_registry_that_was_lost_is_filled_again(files: Path, tmp_path: Path, registry: Registry) -> None:
+    model = answer(run(files, tmp_path, "--no-promote"))["model"]
+    (tmp_path / "mlflow.db").unlink()
+    again = run(files, tmp_path)
+    assert answer(again)["outcome"] == "promoted"
+    assert "train (done before)" in again.stderr
+    assert [version.model_id for version in registry.versions()] == [model]
 
 
 def test_days_without_payments_are_bad_input(files: Path, tmp_path: Path, registry: Registry) -> None:

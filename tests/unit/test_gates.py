@@ -29,13 +29,15 @@ EVALUATION: dict[str, Any] = {
     "review": {"recall": 0.7},
     "groups": [
         {"group": "hour", "value": "00-06 h", "frauds": 110, "recall": 0.67, "recall_high": 0.74,
-         "champion_recall": 0.66},
+         "champion_recall": 0.66, "n": 20_000, "honest_stopped": 0.012, "honest_stopped_low": 0.01,
+         "champion_honest_stopped_high": 0.011},
         {"group": "amount", "value": "up to R$ 50", "frauds": 175, "recall": 0.6, "recall_high": 0.66,
-         "champion_recall": 0.7},
+         "champion_recall": 0.7, "n": 30_000, "honest_stopped": 0.002, "honest_stopped_low": 0.001,
+         "champion_honest_stopped_high": None},
         {"group": "hour", "value": "20-24 h", "frauds": 17, "recall": 0.0, "recall_high": 0.2,
-         "champion_recall": 0.9},
+         "champion_recall": 0.9, "n": 516, "honest_stopped": 0.9, "honest_stopped_low": 0.8},
         {"group": "payer", "value": "new (under 30 days)", "frauds": 0, "recall": None, "recall_high": None,
-         "champion_recall": None},
+         "champion_recall": None, "n": 499, "honest_stopped": 0.9, "honest_stopped_low": 0.8},
     ],
     "calibration": {
         "log_loss": 0.017, "base_log_loss": 0.04, "base_rate": 0.0066, "mean_score": 0.0064,
@@ -119,6 +121,17 @@ def test_the_first_champion_has_none_to_beat_and_says_so(bounds: Gates) -> None:
             "amount up to R$ 50: recall 0.600 (at most 0.349, 175 frauds), 0.350",
         ),
         ("groups/0/champion_recall", 0.85, "hour 00-06 h: .*the champion's 0.850 less 0.1"),
+        (
+            "groups/0/honest_stopped_low",
+            0.0211,
+            "hour 00-06 h: 1.20% of its honest payments stopped (at least 2.11%), the champion's (at most "
+            "1.10%) and 1.00% more is the most",
+        ),
+        (
+            "groups/1/honest_stopped_low",
+            0.101,
+            "amount up to R$ 50: 0.20% of its honest payments stopped (at least 10.10%), 10.00% is the most",
+        ),
         ("groups", [], "has no groups"),
     ],
 )
@@ -131,9 +144,17 @@ def test_a_group_that_is_served_much_worse_stops_it(
     assert all(word in found.told for word in words), found.told
 
 
+def test_the_bounds_of_what_is_stopped_are_the_most_that_passes(bounds: Gates) -> None:
+    for path, value in (("groups/0/honest_stopped_low", 0.0209), ("groups/1/honest_stopped_low", 0.0999)):
+        assert gates.groups(changed(path, value), bounds.groups).result == PASSED
+
+
 def test_groups_too_small_to_judge_are_told(bounds: Gates) -> None:
     found = gates.groups(changed("groups", EVALUATION["groups"][2:]), bounds.groups)
-    assert (found.result, found.told) == (SKIPPED, "no group has 50 frauds to judge by")
+    assert (found.result, found.told) == (
+        SKIPPED,
+        "no group has 50 frauds or 500 honest payments to judge by",
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,6 +249,9 @@ def test_a_file_of_gates_is_checked(tmp_path: Path) -> None:
         (text.replace("p99_ms", "p98_ms"), "latency.p99_ms"),
         (text + "[more]\n", "more"),
         (text.replace("[latency]", "[latency"), "is not TOML"),
+        (text.replace("[0.7, 1.4]", "[1.4, 0.7]"), r"calibration.slope of .* 1.4 is above 0.7"),
+        (text.replace("[0.67, 1.5]", "[0.67, inf]"), r"calibration.mean.1 of .* finite"),
+        (text.replace("least_gain = 0.0", "least_gain = nan"), r"champion.least_gain of .* finite"),
     ):
         path.write_text(wrong)
         with pytest.raises(BadInput, match=told):

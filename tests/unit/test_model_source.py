@@ -155,6 +155,28 @@ def test_addresses() -> None:
             Address.parse(wrong)
 
 
+def test_a_product_that_is_not_one_of_ours_stops_the_start() -> None:
+    done = vigia("worker", "--model", "registry:nope@champion", "--http-port", "0")
+    assert done.returncode == 2
+    assert "VIGIA_MODEL: 'nope' is no product of this version; known: pix-fraud" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_watcher_that_is_refused_ends_without_an_abort(tmp_path: Path) -> None:
+    """Its thread still waits at standard input, as a worker holds it."""
+    (tmp_path / "cache").write_text("not a folder")
+    words = ("models", "watch", "registry:pix-fraud@champion", "--cache", f"{tmp_path}/cache")
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream.cli", *words, "--with-parent"],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        told = process.stderr.read()
+        assert process.wait(60) == 2, told
+    assert told.count("\n") == 1
+    assert "VIGIA_MODEL_CACHE" in told
+
+
 def test_a_cache_says_what_is_to_serve(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, Address("pix-fraud", "champion"))
     assert (cache.current(), cache.told()) == (None, None)

@@ -155,6 +155,12 @@ def test_a_member_out_of_range_is_refused() -> None:
         Member("lightgbm", features=0)
 
 
+@pytest.mark.parametrize("name", TREES)
+def test_every_setting_of_a_candidate_and_of_its_search_is_one_of_its_own(name: str) -> None:
+    kind = candidate(name)
+    kind.require({**kind.params, **kind.space(FixedTrial(kind.params))})
+
+
 def test_an_unknown_candidate_is_named() -> None:
     with pytest.raises(BadInput, match="'neural' is unknown; choose from lightgbm"):
         candidate("neural")

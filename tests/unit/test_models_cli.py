@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -174,20 +175,61 @@ def test_a_study_of_other_rows_is_refused(files: Path, tmp_path: Path) -> None:
     answer(*words, *SPAN, "--trials", 1)
     other = ("--train-from", "2026-03-01", "--train-to", "2026-03-04")
     assert "is of other rows or settings" in str(error(*words, *other, "--trials", 1))
+    table = pq.read_table(files / "features.parquet")
+    name = catalog.NAMES[0]
+    moved = pc.add(table[name], pa.scalar(1, pa.float32()))
+    changed = table.set_column(table.schema.get_field_index(name), name, moved)
+    pq.write_table(changed, tmp_path / "f.parquet")
+    again = ("--features", tmp_path / "f.parquet", *SPAN, "--trials", 1)
+    assert "is of other rows or settings" in str(error(*words, *again)), "the same times and counts"
     (tmp_path / "s.db").write_text("no database")
     assert "is no study of this command" in str(error(*words, *SPAN, "--trials", 1))
 
 
-def test_compare_names_a_champion_within_the_budget(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        ({"params": {"num_leavs": 3}}, "--recipe: lightgbm has no 'num_leavs'; choose from bagging_fraction"),
+        ({"params": {"num_leaves": -4}}, "--recipe: lightgbm refuses {'num_leaves': -4}: "),
+        ({"params": {"trees": 0}}, "--recipe: lightgbm: trees = 0 must be a whole number from 1"),
+        ({"params": [1]}, "recipe: params = [1] must be names and values"),
+        ({"candidate": "catboost", "params": {"depht": 4}}, "--recipe: catboost has no 'depht'"),
+        ({"candidate": "catboost", "params": {"depth": 400}}, "--recipe: catboost refuses {'depth': 400}: "),
+        ({"candidate": "xgboost", "params": {"max_depth": -3}}, "--recipe: xgboost refuses"),
+        ({"candidate": "forest", "params": {"max_depth": "deep"}}, "--recipe: forest refuses"),
+        ({"candidate": "logistic"}, "--recipe: logistic has no trees: it is there to compare with"),
+        ({"candidate": "neural"}, "--recipe: 'neural' is unknown; choose from lightgbm"),
+    ],
+)
+def test_a_recipe_of_which_nothing_can_come_is_refused_before_anything_is_read(
+    tmp_path: Path, member: dict[str, object], expected: str
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({"recipe": {"members": [member]}}))
+    none = ("--features", tmp_path / "none", "--reports", tmp_path / "none")
+    told = error("train", "pix-fraud", *none, *SPAN, "--out", tmp_path / "m", "--recipe", tmp_path / "r.json")
+    assert isinstance(told, BadInput)
+    assert expected in str(told)
+
+
+def test_compare_names_a_champion_within_the_budget(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     light = Recipe((Member("lightgbm", {"trees": 20, "num_threads": 1}),))
     both = {"lightgbm": light, "logistic": Recipe((Member("logistic"),))}
     monkeypatch.setattr(comparison, "contenders", lambda *_: both)
     words = ("compare", "pix-fraud", *inputs(files), *SPAN)
-    found = answer(*words, "--latency-ms", 1000)
-    assert found["champion"] == "lightgbm"
+    recipe = tmp_path / "recipe.json"
+    found = answer(*words, "--latency-ms", 1000, "--recipe-out", recipe)
+    assert (found["champion"], found["recipe_out"]) == ("lightgbm", str(recipe))
+    answer("train", "pix-fraud", *inputs(files), *SPAN, "--out", tmp_path / "m", "--recipe", recipe)
+    assert Scorer.load(tmp_path / "m").manifest.params["members"][0]["params"]["trees"] == 20
     assert [one["name"] for one in found["contenders"]][-1] == "stack"  # type: ignore[index, union-attr, attr-defined]
-    assert answer(*words, "--latency-ms", 0.01)["champion"] is None
-    assert "champion: lightgbm" in run(*words, "--latency-ms", 1000).stderr
+    none = answer(*words, "--latency-ms", 0.01, "--recipe-out", tmp_path / "none.json")
+    assert none["champion"] is None
+    assert not (tmp_path / "none.json").exists()
+    told = run(*words, "--latency-ms", 1000).stderr
+    assert "champion: lightgbm" in told
+    assert "--recipe FILE (--recipe-out FILE writes it)" in told
 
 
 def test_evaluate_measures_later_days(files: Path, trained: Path) -> None:
@@ -344,6 +386,8 @@ def test_people_get_a_table_on_standard_error(files: Path, trained: Path) -> Non
     ("change", "expected"),
     [
         ({"--train-from": "2026-02-30"}, "--train-from: '2026-02-30' is not a day"),
+        ({"--train-to": "9999-12-31"}, "--train-to: 9999-12-31 must lie between 2000-01-01 and 2099-12-31"),
+        ({"--as-of": "0001-01-03"}, "--as-of: 0001-01-03 must lie between"),
         ({"--train-to": "2026-02-01"}, "--train-to: 2026-02-01 is before --train-from"),
         ({"--as-of": "2026-03-05"}, "--as-of: 2026-03-05 is not after --train-to"),
         ({"--as-of": "2026-03-06"}, "no confirmed fraud"),
@@ -371,6 +415,20 @@ def test_a_missing_feature_column_is_named(files: Path, tmp_path: Path) -> None:
     pq.write_table(whole.drop_columns([catalog.NAMES[7]]), tmp_path / "f.parquet")
     given = ("--features", tmp_path / "f.parquet", "--reports", files / "reports.parquet")
     assert catalog.NAMES[7] in str(error("train", "pix-fraud", *given, *SPAN, "--out", tmp_path / "m"))
+
+
+def test_amounts_that_no_payment_has_are_counted(files: Path, tmp_path: Path, trained: Path) -> None:
+    whole = pq.read_table(files / "features.parquet")
+    amounts: list[float | None] = whole["amount"].cast("double").to_pylist()
+    amounts[:4] = amounts[-4:] = [None, float("nan"), 0.0, -5.0]
+    at = whole.schema.get_field_index("amount")
+    pq.write_table(whole.set_column(at, "amount", pa.array(amounts)), tmp_path / "f.parquet")
+    given = ("--features", tmp_path / "f.parquet", "--reports", files / "reports.parquet")
+    for words in (("train", "pix-fraud", *SPAN, "--out", tmp_path / "m"), ("evaluate", trained, *TEST)):
+        raised = error(*words, *given)
+        assert isinstance(raised, BadInput)
+        assert "4 of " in str(raised)
+        assert "are unknown or not above 0" in str(raised)
 
 
 def test_features_of_another_version_are_refused(files: Path, tmp_path: Path) -> None:

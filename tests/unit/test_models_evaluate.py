@@ -122,6 +122,7 @@ def test_a_group_that_is_served_much_worse_is_a_warning() -> None:
     assert a["recall"] == pytest.approx(0.3)
     assert a["recall_low"] < 0.3 < a["recall_high"]
     assert a["champion_recall"] == a["recall"]
+    assert a["champion_honest_stopped"] == a["honest_stopped"] < a["champion_honest_stopped_high"]
     assert "30 % of its frauds are stopped, 90 % of the rest's" in a["warning"]
     assert b["warning"] is None
 

@@ -1,5 +1,8 @@
 """The model folder and its scorer: whole or refused, and the same bits in whatever batch."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -145,3 +148,11 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_trees_that_cannot_be_read_are_refused(model: Model, part: str) -> None:
     with pytest.raises(ModelRefused, match=f"{model.manifest.model_id}: its trees cannot be read"):
         Scorer(replace(model, **{part: b"no trees"}))
+
+
+def test_onnx_runtime_keeps_no_events_to_send(model_folder: Path, tmp_path: Path) -> None:
+    code = "import pathlib, sys; from models.scorer import Scorer; Scorer.load(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(model_folder)]
+    kept = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "CI", "XDG_CACHE_HOME")}
+    subprocess.run(command, env={**kept, "HOME": str(tmp_path)}, check=True, timeout=60)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
