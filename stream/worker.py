@@ -157,8 +157,8 @@ class Worker:
     async def check_holes(self, first: Mapping[Place, int]) -> None:
         """Raises Skipped if records lie between what was asked last and the first ones of a batch.
 
-        To be asked before the state is: it takes what a call passes over for decided. Markers of transactions
-        leave such holes, and commits that were on their way when this worker attached.
+        To be asked before the state is: it takes what a call passes over for decided. Commits that were on
+        their way when this worker attached leave such holes; what the fetcher passed over is none (`Run`).
         """
         positions = {place: a.asked for place, a in self._pipeline.assignments.items()}
         holes = {p: (positions[p], stop) for p, stop in first.items() if stop > positions.get(p, stop)}

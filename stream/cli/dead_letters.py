@@ -105,10 +105,10 @@ def _outgoing(chosen: Iterator[Kept], counts: Counter[str], left: Counter[str]) 
         if message := replayed(kept):
             counts[kept.letter.code] += 1
             yield message
+        elif kept.letter.truncated is None:
+            left["no bytes"] += 1
         else:
-            left[
-                "no bytes" if kept.letter.truncated is None else "truncated, the whole is at its source"
-            ] += 1
+            left["truncated, the whole is at its source"] += 1
 
 
 def _choice(

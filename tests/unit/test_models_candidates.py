@@ -158,7 +158,9 @@ def test_a_member_out_of_range_is_refused() -> None:
 @pytest.mark.parametrize("name", TREES)
 def test_every_setting_of_a_candidate_and_of_its_search_is_one_of_its_own(name: str) -> None:
     kind = candidate(name)
-    kind.require({**kind.params, **kind.space(FixedTrial(kind.params))})
+    searched = kind.space(FixedTrial(kind.params))
+    assert searched.keys() <= {*kind.params, *kind.more}
+    kind.require({**kind.params, **searched})  # raises for what the library itself would not take
 
 
 def test_an_unknown_candidate_is_named() -> None:
