@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from deploy.errors import ServiceError
 from deploy.local.class_archive import ClassArchive
@@ -17,6 +17,7 @@ from deploy.local.service import Service, await_answer, last_words, launch, log_
 
 NAME = "Kafka"
 _JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"]
+_ANSWER_SECONDS = 3.0
 _FOR_MINUTES = "-XX:TieredStopAtLevel=1"
 """Without the second compiler, whose work on a broker's code takes a core for half a minute."""
 _LOGGING = [
@@ -60,7 +61,8 @@ def start_kafka(
     lasting: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Service:
-    """Kafka on 127.0.0.1:``port`` (a free one if None) with its data in ``folder``; returns when it answers.
+    """Kafka on 127.0.0.1:``port`` (a free one if None) with its data in ``folder``; returns when it answers
+    for all that it holds.
 
     A folder that has data goes on with them. ``lasting``: it works for longer than some minutes, then each
     record costs it a third less, and the first half minute more. Raises ServiceError.
@@ -77,7 +79,7 @@ def start_kafka(
         _format([program, *archive.options(), *options], config, folder)
     run = [program, *archive.options(loaded), *options, "kafka.Kafka", str(config)]
     service = launch(NAME, run, folder, f"{HOST}:{port}", port)
-    await_answer(service, answers, seconds=90)
+    await_answer(service, _leads, seconds=90)
     try:
         archive.make(loaded, _JVM, say)
     except BaseException:  # Ctrl-C meanwhile leaves nothing behind
@@ -90,11 +92,31 @@ def answers(address: str) -> bool:
     """True if the broker at ``address`` answers a metadata request and counts itself in."""
     if is_free(int(address.rpartition(":")[2])):  # cheaper than a client that finds nobody there
         return False
-    client = AdminClient({"bootstrap.servers": address, "log_level": 0, "socket.timeout.ms": 3000})
     try:
-        return bool(client.list_topics(timeout=3).brokers)
+        return bool(_client(address).list_topics(timeout=_ANSWER_SECONDS).brokers)
     except KafkaException:
         return False
+
+
+def _leads(address: str) -> bool:
+    """Whether it answers for each partition that it holds: after a start it counts itself in a moment before
+    it knows that it leads them."""
+    if not answers(address):
+        return False
+    client = _client(address)
+    try:
+        topics = client.list_topics(timeout=_ANSWER_SECONDS).topics
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(name, p): latest for name, topic in topics.items() for p in topic.partitions}
+        ends = client.list_offsets(asked, request_timeout=_ANSWER_SECONDS) if asked else {}
+    except KafkaException:
+        return False
+    return all(end.exception() is None for end in ends.values())
+
+
+def _client(address: str) -> AdminClient:
+    timeout = int(_ANSWER_SECONDS * 1000)
+    return AdminClient({"bootstrap.servers": address, "log_level": 0, "socket.timeout.ms": timeout})
 
 
 def render_config(folder: Path, port: int, controller_port: int) -> str:
