@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 LATENCY_MS = 10.0
 """What scoring a batch of 256 may take at the 99th percentile: a quarter of the 40 ms promised."""
 
-app = typer.Typer(help="Train, measure and apply models.", no_args_is_help=True)
-
 Product = Annotated[str, typer.Argument(help="Which model: pix-fraud.")]
 TrainFrom = Annotated[str, typer.Option(metavar="DAY", help="First day (UTC).")]
 TrainTo = Annotated[str, typer.Option(metavar="DAY", help="Last day (UTC), included.")]
@@ -49,13 +47,15 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same seed and inp
 
 def register(parent: typer.Typer) -> None:
     """Add the group `models` to the command line."""
-    model_data.register(app)
-    model_evaluation.register(app)
-    model_registry.register(app)
-    parent.add_typer(app, name="models")
+    group = typer.Typer(help="Train, measure and apply models.", no_args_is_help=True)
+    for command in (train, search, compare, score):
+        group.command()(command)
+    model_data.register(group)
+    model_evaluation.register(group)
+    model_registry.register(group)
+    parent.add_typer(group, name="models")
 
 
-@app.command()
 def train(
     product: Product,
     features: Features,
@@ -111,7 +111,6 @@ def train(
     )
 
 
-@app.command()
 def search(
     product: Product,
     features: Features,
@@ -155,7 +154,6 @@ def _require_writable(option: str, file: Path) -> None:
         raise BadInput(f"{option}: {file} cannot be written; name a file in a folder that exists")
 
 
-@app.command()
 def compare(
     product: Product,
     features: Features,
@@ -240,7 +238,6 @@ def _labelled(features: Path, reports: Path, span: "Span", as_of: date) -> "Labe
     return found
 
 
-@app.command()
 def score(
     folder: Folder,
     features: Features,
