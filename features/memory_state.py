@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.algebra import COUNT_MAX, EXACT_MAX, JUST_UNDER, UNKNOWN, Slot
-from features.catalog import ENTITIES, SLOTS
+from features.catalog import SLOTS
 from features.state import (
     BINS,
     COUNTERPARTY_CAP,
@@ -376,11 +376,11 @@ class MemoryState:
         return Status.APPLIED, row
 
     def _row(self, t: Transaction) -> list[float]:
-        views = {entity: self._view(entity, t) for entity in ENTITIES}
-        return [_answer(slot, t, views[slot.entity]) for slot in SLOTS]
+        return self._values(t, SLOTS)
 
-    def _read(self, slot: Slot, t: Transaction) -> float:
-        return _answer(slot, t, self._view(slot.entity, t))
+    def _values(self, t: Transaction, slots: Sequence[Slot]) -> list[float]:
+        views = {entity: self._view(entity, t) for entity in {slot.entity for slot in slots}}
+        return [_answer(slot, t, views[slot.entity]) for slot in slots]
 
     def _view(self, entity: str, t: Transaction) -> "View | None":
         """None of what the event does not name."""

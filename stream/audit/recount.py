@@ -26,7 +26,7 @@ class Histories(MemoryState):
 
     def windows(self, transaction: Transaction, columns: Sequence[int]) -> list[float]:
         """These columns of its row of slots, at its time."""
-        return [self._read(SLOTS[column], transaction) for column in columns]
+        return self._values(transaction, [SLOTS[column] for column in columns])
 
 
 class Recount:
