@@ -5,18 +5,13 @@ metrics, evaluation, report, data and code it came from, and the same model in M
 signature. A version's tag `model_id` is the folder's; the same folder twice is one version. Which version
 serves is an alias: `champion`, `challenger`, and `previous`, the champion that a rollback goes back to.
 
-Runs and registry are in SQLite under `.vigia` unless MLFLOW_TRACKING_URI names a server; its credentials are
-MLflow's own variables. Everything goes through run artifacts and `create_model_version`, which servers of
-MLflow 2 have too. Beside `mlflow_onnx`, this is the one file that knows MLflow.
+Everything goes through run artifacts and `create_model_version`, which servers of MLflow 2 have too. Beside
+`mlflow_connection` and `mlflow_onnx`, this is the one file that knows MLflow.
 """
 
-import logging
-import os
-import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,50 +19,27 @@ from typing import Any
 
 import orjson
 
-from features.errors import BadInput, VigiaError
+from features.errors import BadInput
 from models.evaluation_file import unusable
+from models.mlflow_connection import Connection  # before MLflow, whose environment it sets
 from models.registry import Manifest
 from models.run_facts import git_revision, numbers, parameters
 from models.scorer import Scorer
-
-# Before the import. A payment institution tells nobody what it trains, and a server that is away is away.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output is for one JSON object
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its own, of SQLAlchemy and of type hints
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
     from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
-
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-logging.getLogger("alembic").setLevel(logging.WARNING)
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry would be a line
-# It prints the traceback of an error that it raises too: RegistryAway here, which is told in one line.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 EVALUATION = "evaluation.json"
 
-_FOLDER = Path(".vigia")
 _PARAMS_AT_ONCE = 100
 """MLflow's own bound."""
 
-_SQLITE = "sqlite:///"
-_FILES_SEEN: dict[Path, list[tuple[int, int]]] = {}
-"""Of each SQLite address the files (device, inode) that were opened there. MLflow keeps what it opened by the
-address, for as long as the process lives, so the next file there is opened by another spelling of it."""
-
 _FILES = "folder"
 """The artifact that is the model folder, as it was registered."""
-
-
-class RegistryAway(VigiaError):
-    """The registry does not answer; the message says which and what to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +60,21 @@ class Version:
         return asdict(self) | {"aliases": list(self.aliases)}
 
 
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file in `.vigia` of the working folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(_FOLDER / 'mlflow.db').absolute()}"
-
-
 class Registry:
     """The versions of one product. Every method may raise RegistryAway."""
 
     def __init__(self, product: str, uri: str | None = None) -> None:
         """`uri` as MLFLOW_TRACKING_URI. Nothing is opened, or made, before the first question."""
-        self.product, self.uri = product, uri or tracking_uri()
-        of_sqlite, _, path = self.uri.partition(_SQLITE)
-        self._file = Path(path).absolute() if path and not of_sqlite else None
-        self._artifacts = (self._file.parent / "mlartifacts").as_uri() if self._file else None
-        self._opened = ""
-        self._client: MlflowClient
+        self.product, self._connection = product, Connection(uri)
+        self.uri = self._connection.uri
+
+    @property
+    def _client(self) -> MlflowClient:
+        return self._connection.client
 
     def make(self) -> "Registry":
         """Itself, with the SQLite file made where there is none: for a first use, not for who only reads."""
-        if self._file is not None and not _is_there(self._file):
-            with self._asking(open_=False):
-                _make(self._file)
+        self._connection.make()
         return self
 
     def register(
@@ -127,7 +92,7 @@ class Registry:
         if report is not None and not report.is_file():
             raise BadInput(f"--report: {report} does not exist")
         self.make()
-        with self._asking():
+        with self._connection.asking():
             known = self.find(manifest.model_id)
             run_id = known.run_id if known else self._record(folder, manifest)
             self._attach(run_id, measured, report)
@@ -186,7 +151,7 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """All, newest first."""
-        with self._asking():
+        with self._connection.asking():
             if not self._exists():
                 return []
             aliases = self._aliases()
@@ -213,7 +178,7 @@ class Registry:
 
     def serving(self, alias: str) -> Version | None:
         """The version that an alias names; cheap enough to be asked every second."""
-        with self._asking():
+        with self._connection.asking():
             number = self._aliases().get(alias) if self._exists() else None
             if number is None:
                 return None
@@ -222,22 +187,22 @@ class Registry:
 
     def set_alias(self, alias: str, version: Version) -> None:
         """`alias` names this version from now on."""
-        with self._asking():
+        with self._connection.asking():
             self._client.set_registered_model_alias(self.product, alias, str(version.version))
 
     def drop_alias(self, alias: str) -> None:
         """`alias` names nothing."""
-        with self._asking():
+        with self._connection.asking():
             self._client.delete_registered_model_alias(self.product, alias)
 
     def fetch(self, version: Version, into: Path) -> Path:
         """The version's model folder, in the folder `into`, which exists. It is not looked at."""
-        with self._asking():
+        with self._connection.asking():
             return Path(self._client.download_artifacts(version.run_id, _FILES, str(into)))
 
     def evaluation(self, version: Version) -> dict[str, Any] | None:
         """What `vigia models evaluate` said of it; None if it was registered without."""
-        with self._asking(), TemporaryDirectory() as folder:
+        with self._connection.asking(), TemporaryDirectory() as folder:
             if not any(f.path == EVALUATION for f in self._client.list_artifacts(version.run_id)):
                 return None
             path = self._client.download_artifacts(version.run_id, EVALUATION, folder)
@@ -246,14 +211,14 @@ class Registry:
 
     def record(self, version: Version, tag: str, value: str) -> None:
         """A tag of the version, for whoever looks at it in MLflow."""
-        with self._asking():
+        with self._connection.asking():
             self._client.set_model_version_tag(self.product, str(version.version), tag, value)
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self.product)
         if found is not None:
             return str(found.experiment_id)
-        return str(self._client.create_experiment(self.product, artifact_location=self._artifacts))
+        return str(self._client.create_experiment(self.product, artifact_location=self._connection.artifacts))
 
     def _exists(self) -> bool:
         try:
@@ -276,60 +241,6 @@ class Registry:
             self.product, number, model_id, mine, found.run_id, found.creation_timestamp,
             found.tags.get("features_version", ""), bool(found.tags.get("rolled_back")),
         )  # fmt: skip
-
-    @contextmanager
-    def _asking(self, open_: bool = True) -> Iterator[None]:
-        try:
-            if open_:
-                self._open()
-            yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RegistryAway(
-                f"the registry at {_shown(self.uri)} does not answer as it should ({_shown(first_line)}): "
-                "look at MLFLOW_TRACKING_URI and its server"
-            ) from error
-
-    def _open(self) -> None:
-        """The client of the file that is there now; of one that was moved away nothing is told any more."""
-        address = self.uri if self._file is None else _spelled(self._file)
-        if address != self._opened:
-            self._client, self._opened = MlflowClient(tracking_uri=address, registry_uri=address), address
-
-
-def _is_there(file: Path) -> bool:
-    """An empty one is not: it is about to be written, or never was."""
-    return file.exists() and file.stat().st_size > 0
-
-
-def _make(file: Path) -> None:
-    """Its tables first, then its name: who looks on finds it whole, and of two that make it one is kept."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as folder:
-        draft = Path(folder) / file.name
-        MlflowClient(tracking_uri=f"{_SQLITE}{draft}", registry_uri=f"{_SQLITE}{draft}")
-        if file.exists() and not _is_there(file):
-            file.unlink()
-        with suppress(FileExistsError):
-            os.link(draft, file)
-
-
-def _spelled(file: Path) -> str:
-    """The address to open `file` by. Raises RegistryAway where it is not."""
-    if not _is_there(file):
-        raise RegistryAway(
-            f"the registry is away: there is no {file}; look at MLFLOW_TRACKING_URI, bring the file back, or "
-            "begin a new one (`vigia models register DIR`)"
-        )
-    found, seen = file.stat(), _FILES_SEEN.setdefault(file, [])
-    if (this := (found.st_dev, found.st_ino)) not in seen:
-        seen.append(this)
-    return f"{_SQLITE}{'/.' * seen.index(this)}{file}"
-
-
-def _shown(text: str) -> str:
-    """Without the password that an address in it may carry."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def _evaluation(path: Path, manifest: Manifest) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
-from models.mlflow_registry import Registry, RegistryAway, Version
+from models.mlflow_connection import RegistryAway
+from models.mlflow_registry import Registry, Version
 from models.model_cache import Look, ModelCache, stamp
 from models.registry import ModelRefused
 from models.scorer import Scorer

@@ -12,7 +12,8 @@ from features.errors import BadInput, VigiaError
 from models import gates, parity
 from models.dataset import open_features
 from models.evaluation_file import unusable
-from models.gates import PASSED, REFUSED, SKIPPED, Finding, GateRefused, Gates, Sample
+from models.gate_bounds import Gates
+from models.gates import PASSED, REFUSED, SKIPPED, Finding, GateRefused, Sample
 from models.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from models.registry import Model, ModelRefused, check_target, load, save
 from models.scorer import Scorer

@@ -22,8 +22,9 @@ from features.errors import BadInput
 from models.costs import Costs
 from models.dataset import Span, start_of
 from models.evaluate import MATURE_AFTER, Question, evaluate
+from models.gate_bounds import Gates
 from models.gates import REFUSED as GATE_REFUSED
-from models.gates import Finding, GateRefused, Gates
+from models.gates import Finding, GateRefused
 from models.labelled import Labelled, labelled
 from models.mlflow_registry import CHAMPION
 from models.params import candidate_recipe, recipe_of

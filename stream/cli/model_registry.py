@@ -107,7 +107,8 @@ def promote_command(
     Exit 1 when a gate refuses, with its name and the figures; then nothing has changed.
     """
     with train_extra():
-        from models.gates import GateRefused, load_gates
+        from models.gate_bounds import load_gates
+        from models.gates import GateRefused
         from models.promotion import named, promote
     bounds = load_gates(gates)
     registry = _registry(product)

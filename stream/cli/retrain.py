@@ -83,7 +83,7 @@ def retrain(
         raise BadInput(f"--as-of: {day} is not here yet; no report from before it can be known")
     stated = read_costs(costs)
     with train_extra():
-        from models.gates import load_gates
+        from models.gate_bounds import load_gates
         from models.mlflow_registry import Registry
         from models.retrain import REFUSED, Plan, Retraining, Spans
         from models.steps import Steps

@@ -14,7 +14,8 @@ import pytest
 
 from deploy.local.ports import free_port
 from features.errors import BadInput
-from models.mlflow_registry import Registry, RegistryAway, Version
+from models.mlflow_connection import RegistryAway
+from models.mlflow_registry import Registry, Version
 from models.model_cache import Address, ModelCache
 from models.model_watch import Watcher
 from models.registry import ModelRefused
@@ -319,7 +320,8 @@ def test_a_locked_file_is_told_in_one_line(registry: Registry, tmp_path: Path) -
     registry.versions()
     code = (
         "import sqlite3, sys\n"
-        "from models.mlflow_registry import Registry, RegistryAway\n"
+        "from models.mlflow_connection import RegistryAway\n"
+        "from models.mlflow_registry import Registry\n"
         "import mlflow.store.db.utils as utils\n"
         "import sqlalchemy as sql\n"
         "registry = Registry('pix-fraud'); registry.versions()\n"

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from features import catalog
 from features.errors import BadInput, VigiaError
-from models.gates import GateRefused, load_gates
+from models.gate_bounds import load_gates
+from models.gates import GateRefused
 from models.mlflow_registry import Registry, Version
 from models.promotion import named, newest, promote, register, rollback
 from models.registry import JSON_FILE, ONNX_FILE, TREES_FILE, Manifest, sha256

@@ -10,7 +10,8 @@ import pytest
 from features import catalog
 from features.errors import BadInput
 from models import gates, parity
-from models.gates import PASSED, REFUSED, SKIPPED, Gates, Sample, load_gates
+from models.gate_bounds import Gates, load_gates
+from models.gates import PASSED, REFUSED, SKIPPED, Sample
 from models.registry import load
 from models.scorer import Scorer
 from models.trees import Ensemble, Tree
