@@ -24,7 +24,8 @@ from stream.healing import Healer
 from stream.health import Health
 from stream.http.operations import serve_operations
 from stream.judge import Judge
-from stream.kafka_log import KafkaAway, KafkaLog
+from stream.kafka_client import KafkaAway
+from stream.kafka_log import KafkaLog
 from stream.leaving import leave
 from stream.logs import configure_logging
 from stream.model_source import Followed, ModelSource, PlainFolder, place_of, warmed

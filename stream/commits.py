@@ -22,8 +22,9 @@ from mode import Service
 from stream.chunks import ChunkedConsumer
 from stream.fence import Fence
 from stream.fetching import fetch_with_care
-from stream.kafka_log import ISOLATION, Place, commit_metadata
+from stream.kafka_log import ISOLATION
 from stream.settings import Settings
+from stream.stands import Place, commit_metadata
 
 log = logging.getLogger("vigia.commits")
 

@@ -16,10 +16,11 @@ from stream import metrics
 from stream.dead_letter import Rejected
 from stream.fence import Fence
 from stream.health import Health
-from stream.kafka_log import KafkaLog, Place, Stand, Tails
+from stream.kafka_log import KafkaLog
 from stream.merge import Merge, Range
 from stream.patience import Patience, in_thread
 from stream.pipeline import Pipeline, Record, decode
+from stream.stands import Place, Stand, Tails
 
 log = logging.getLogger("vigia.healing")
 

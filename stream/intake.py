@@ -10,9 +10,10 @@ import faust
 
 from stream import metrics
 from stream.chunks import Chunk, ChunkedConsumer, chunk_size
-from stream.kafka_log import Place, notable
+from stream.kafka_log import notable
 from stream.pipeline import Record
 from stream.settings import Settings
+from stream.stands import Place
 from stream.worker import INPUTS
 
 

@@ -1,4 +1,4 @@
-"""What every confluent-kafka client of ours is made in, and what several ask for."""
+"""What every confluent-kafka client of ours is made in, what several ask for, and how it fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +7,18 @@ from operator import methodcaller
 from confluent_kafka import KafkaException, Message
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from features.errors import BadInput
+from features.errors import BadInput, VigiaError
 
 END = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 """For `AdminClient.list_offsets`: where a partition ends."""
+
+
+class KafkaAway(VigiaError):
+    """No broker answers; wait and ask again."""
+
+
+class TopicsMissing(VigiaError):
+    """The topics are not there, or not as the worker needs them."""
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 Blocking calls of confluent-kafka; the worker makes them in a thread.
 """
 
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -22,100 +21,22 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from features.errors import VigiaError
-from stream.kafka_client import headers_of, making_client
+from stream.kafka_client import KafkaAway, TopicsMissing, headers_of, making_client
 from stream.pipeline import Record
 from stream.settings import Settings
+from stream.stands import Place, Stand, Tails, committed_to
 
 _TIMEOUT = 10.0
 _LOOK_TIMEOUT = 2.0
 _READ_BACK = 5_000
 """Decisions read back at a time: more than the batches that a worker has on their way."""
 
-_LOST_SECONDS = 30.0
-"""A log that is short for longer lost its end."""
-
-_ANOTHER_TIME_SECONDS = 60.0
-
 _FOREIGN = 20_000
 """So many decisions on a deleted topic and it is certain that none on the present one lies before them: more
 than the batch that a worker may still deliver when it learns of the deletion."""
 
-
-class KafkaAway(VigiaError):
-    """No broker answers; wait and ask again."""
-
-
-class TopicsMissing(VigiaError):
-    """The topics are not there, or not as the worker needs them."""
-
-
 ISOLATION = "read_committed"
 """Of whoever reads the inputs: an order of a transaction that was aborted was never given."""
-
-Place = tuple[str, int]
-"""A topic's short name and a partition."""
-
-
-class Stand(NamedTuple):
-    """Where a group stands in a partition, [start, end) of which can be read."""
-
-    committed: int
-    """The start, if nothing is committed."""
-    start: int
-    end: int
-    foreign: bool = False
-    """What is committed was committed to another topic of that name, and means nothing here."""
-
-
-class LostTail(VigiaError):
-    """Kafka lost the end of a log: new records would take offsets that mean others to us."""
-
-
-class Tails:
-    """Which logs end before what is known of them: a new leader may say so for a moment."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._short: dict[Place, tuple[float, float]] = {}
-        """Place → since when, and when last."""
-
-    def check(self, place: Place, end: int, known: int, what: str) -> None:
-        """`what` says that the log has all below `known`. Raises KafkaAway, and LostTail when that lasts."""
-        if known <= end:
-            self._short.pop(place, None)
-            return
-        now = self._clock()
-        since, last = self._short.get(place, (now, now))
-        if now - last > _ANOTHER_TIME_SECONDS:  # of another time
-            since = now
-        self._short[place] = since, now
-        told = f"{place[0]}[{place[1]}] ends at {end}, before the {what} {known}"
-        if now - since < _LOST_SECONDS:
-            raise KafkaAway(f"{told}: if that lasts, Kafka lost records")
-        raise LostTail(
-            f"{told}: Kafka lost records. Stop all workers, set the group's offsets to the end of the log "
-            "(kafka-consumer-groups --reset-offsets --to-latest), then run `vigia state rebuild --flush`"
-        )
-
-
-def commit_metadata(topic_id: str) -> str:
-    """What a commit says of the topic that it was made to.
-
-    It ends in a zero byte: what librdkafka copies is no C string without one, and what lies behind it in
-    memory is read as metadata too (seen with 2.16; confluentinc/librdkafka#4649 is its other face).
-    """
-    return f"topic-id:{topic_id}\0"
-
-
-def _committed_to(committed: TopicPartition) -> str:
-    """The topic id of `commit_metadata`; empty for the commit of another tool or of an older version."""
-    try:
-        # With the zero byte or without: clients differ in whether they give it back.
-        kind, _, topic_id = (committed.metadata or "").rstrip("\0").partition(":")
-    except UnicodeDecodeError:  # another tool's, without the zero byte
-        return ""
-    return topic_id if kind == "topic-id" else ""
 
 
 class KafkaLog:
@@ -195,7 +116,7 @@ class KafkaLog:
         start, end = self._watermarks(committed.topic, committed.partition)
         if committed.offset < 0:
             return Stand(start, start, end)
-        made_to = _committed_to(committed)
+        made_to = committed_to(committed)
         if topic_id and (made_to != topic_id if made_to else committed.offset > end):
             return Stand(start, start, end, foreign=True)
         self._tails.check((committed.topic, committed.partition), end, committed.offset, "committed")

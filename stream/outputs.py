@@ -16,8 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stream import metrics
 from stream.dead_letter import TRUNCATED, DeadLetter, Rejected
 from stream.health import Health
-from stream.kafka_client import making_client
-from stream.kafka_log import KafkaAway
+from stream.kafka_client import KafkaAway, making_client
 from stream.messages import SCHEMA_VERSION, event_id_of
 from stream.pipeline import Decided, Outcomes, Record, dead_letter
 from stream.settings import Settings

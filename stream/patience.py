@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from features.state import StateAway
 from stream.health import Health
-from stream.kafka_log import KafkaAway
+from stream.kafka_client import KafkaAway
 
 T = TypeVar("T")
 

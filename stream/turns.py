@@ -16,10 +16,10 @@ from stream.chunks import Chunk
 from stream.commits import SESSION_SECONDS, Commits
 from stream.health import Health
 from stream.intake import Intake
-from stream.kafka_log import Place
 from stream.leaving import or_leave
 from stream.pipeline import Answered, Decoded
 from stream.record_time import in_record_time
+from stream.stands import Place
 from stream.worker import Call, Worker, WrongCommits
 
 log = logging.getLogger("vigia.turns")

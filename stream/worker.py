@@ -23,7 +23,8 @@ from stream import metrics
 from stream.fence import Fence
 from stream.healing import Healer, topic_ids
 from stream.health import Health
-from stream.kafka_log import KafkaAway, KafkaLog, Place, Stand, TopicsMissing
+from stream.kafka_client import KafkaAway, TopicsMissing
+from stream.kafka_log import KafkaLog
 from stream.outputs import Delivery, Outputs
 from stream.patience import Patience, in_thread
 from stream.pipeline import (
@@ -37,6 +38,7 @@ from stream.pipeline import (
     Pipeline,
     Record,
 )
+from stream.stands import Place, Stand
 
 log = logging.getLogger("vigia.worker")
 

@@ -4,7 +4,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from features.errors import VigiaError
-from stream.kafka_log import KafkaAway
+from stream.kafka_client import KafkaAway
 from stream.settings import Settings
 
 _TIMEOUT = 10.0

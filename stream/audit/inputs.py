@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from features.state import LogId
-from stream.kafka_log import KafkaLog, Place, Stand
+from stream.kafka_log import KafkaLog
 from stream.merge import Merge, Range
 from stream.pipeline import REPORTS, TRANSACTIONS, Record
+from stream.stands import Place, Stand
 
 Offsets = Mapping[Place, int]
 

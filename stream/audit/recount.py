@@ -10,8 +10,8 @@ from features.transaction import Transaction
 from stream.audit.inputs import Offsets
 from stream.audit.replay import Event, Read, Replay, read
 from stream.audit.sample import Entity, Sample, names
-from stream.kafka_log import Place
 from stream.pipeline import Record
+from stream.stands import Place
 
 _BATCH = 1000
 _NOTHING = [0.0] * len(SLOTS)

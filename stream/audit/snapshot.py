@@ -9,7 +9,7 @@ from features.state import LogState
 from stream.audit.inputs import Inputs
 from stream.audit.store import Count, inventory, persistence, strangers
 from stream.fields import rfc3339
-from stream.kafka_log import Place, Stand
+from stream.stands import Place, Stand
 
 
 async def snapshot(

@@ -25,8 +25,8 @@ from stream.audit.inputs import Inputs, Offsets
 from stream.audit.recount import Recount
 from stream.audit.replay import Event, read
 from stream.audit.sample import ROLES, Entity, Name
-from stream.kafka_log import Place
 from stream.pipeline import Record
+from stream.stands import Place
 
 LATER = (0, 1, HOUR, DAY)
 """ms after an entity's newest payment at which its windows are read; an older one's at its own time."""

@@ -10,8 +10,7 @@ from confluent_kafka.admin import AdminClient
 from features import redis_client
 from features.state import StateAway
 from stream.http.outcome import OUTCOMES
-from stream.kafka_client import making_client
-from stream.kafka_log import KafkaAway
+from stream.kafka_client import KafkaAway, making_client
 from stream.pipeline import TRANSACTIONS
 from stream.settings import Settings
 

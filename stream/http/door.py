@@ -22,7 +22,7 @@ from stream.http import problems
 from stream.http.index import KEEP_MS, Index
 from stream.http.outcome import Outcome, Place, Source
 from stream.http.problems import Problem
-from stream.kafka_log import KafkaAway
+from stream.kafka_client import KafkaAway
 from stream.messages import decode_transaction
 
 Answer = bytes | Problem

@@ -18,7 +18,7 @@ from stream.http.index import KEEP_MS, Index
 from stream.http.outcome import OUTCOMES, Ours, Outcome, Place, Source
 from stream.http.producer import OrderProducer
 from stream.http.tail import Tail
-from stream.kafka_log import KafkaAway, TopicsMissing
+from stream.kafka_client import KafkaAway, TopicsMissing
 from stream.patience import in_thread
 from stream.pipeline import TRANSACTIONS
 from stream.settings import Settings

@@ -18,8 +18,8 @@ from confluent_kafka import (
 
 from stream.http.outcome import Headers, Ours, Outcome, Place
 from stream.kafka_client import headers_of, making_client
-from stream.kafka_log import Place as Partition
 from stream.settings import Settings
+from stream.stands import Place as Partition
 
 log = logging.getLogger("vigia.door")
 

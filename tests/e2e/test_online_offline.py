@@ -101,9 +101,9 @@ def planted_in_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def planted_in_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offline, one statistic of the windows counts the payment at hand too."""
-    honest = memory_state._READ["distinct"]
-    skewed = {**memory_state._READ, "distinct": lambda history, ask: honest(history, ask) + 1.0}
-    monkeypatch.setattr(memory_state, "_READ", skewed)
+    honest = memory_state.READ["distinct"]
+    skewed = {**memory_state.READ, "distinct": lambda history, ask: honest(history, ask) + 1.0}
+    monkeypatch.setattr(memory_state, "READ", skewed)
 
 
 @pytest.mark.skipif(not HANDBOOK.is_dir(), reason=f"the Handbook's data are not in {HANDBOOK}")

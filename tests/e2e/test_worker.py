@@ -18,8 +18,8 @@ from features.memory_state import MemoryState
 from features.redis_state import RedisState
 from features.state import PARTS, Entry, LogId, Span, State
 from features.transaction import Transaction, entity_key, names_part
-from stream.kafka_log import commit_metadata
 from stream.simulate import SimulationConfig, simulate
+from stream.stands import commit_metadata
 
 from ..odd_records import BadName, send
 from ..world import WorkerProcess, World

@@ -12,8 +12,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from deploy.local.process import wait_until
 from stream import kafka_log
-from stream.kafka_log import KafkaAway, KafkaLog, Stand, TopicsMissing, commit_metadata
+from stream.kafka_client import KafkaAway, TopicsMissing
+from stream.kafka_log import KafkaLog
 from stream.settings import Settings
+from stream.stands import Stand, commit_metadata
 from stream.topics import TOPICS, create_topics
 
 pytestmark = pytest.mark.kafka

@@ -19,7 +19,8 @@ from stream.dead_letter import Rejected
 from stream.dead_letter_log import Choice, replayed
 from stream.dead_letter_log import letters as dead_letters
 from stream.health import Health
-from stream.kafka_log import KafkaAway, KafkaLog
+from stream.kafka_client import KafkaAway
+from stream.kafka_log import KafkaLog
 from stream.outputs import Outputs
 from stream.pipeline import Decided, Outcomes, Record, dead_letter
 from stream.settings import Settings

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from stream.audit.inputs import KafkaInputs
 from stream.cli import state as state_cli
-from stream.kafka_log import KafkaAway
+from stream.kafka_client import KafkaAway
 from stream.publish import publish
 from stream.settings import load_settings
 from stream.simulate import SimulationConfig, simulate

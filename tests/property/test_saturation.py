@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from features.catalog import SLOTS, vectors
-from features.memory_state import EntityHistory, MemoryState
+from features.memory_history import EntityHistory
+from features.memory_state import MemoryState
 from features.redis_state import TTL_SECONDS, RedisState
 from features.replay import BATCH
 from features.state import PARTS, Entry, LogId, Span

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from stream.kafka_log import KafkaAway, Stand
+from stream.kafka_client import KafkaAway
 from stream.pipeline import Record
+from stream.stands import Stand
 
 Place = tuple[str, int]
 

@@ -25,9 +25,9 @@ from stream.audit.sample import KINDS, Sample, names
 from stream.audit.store import excuses
 from stream.audit.verify import Question, Verification, verify
 from stream.fields import rfc3339
-from stream.kafka_log import Place, Stand
 from stream.merge import Merge, Range
 from stream.pipeline import Record
+from stream.stands import Place, Stand
 
 NOW = 1_795_275_000_000
 PLACES = [(topic, p) for topic in ("transactions", "fraud-reports") for p in (0, 1)]

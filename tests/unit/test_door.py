@@ -15,7 +15,7 @@ from stream.http.door import Door, Order
 from stream.http.index import KEEP_MS, Index
 from stream.http.outcome import Outcome, Place, Source
 from stream.http.problems import Problem
-from stream.kafka_log import KafkaAway
+from stream.kafka_client import KafkaAway
 from stream.messages import decode_transaction
 
 NOW = 1_763_739_000_000

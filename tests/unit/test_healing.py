@@ -10,13 +10,13 @@ import pytest
 
 from features.memory_state import MemoryState
 from features.state import Answer, Behind, Entry, LogId, LogState, Span, StateAway
-from stream import healing, kafka_log, metrics
+from stream import healing, metrics, stands
 from stream.fence import Fence
 from stream.fields import rfc3339
 from stream.healing import Healer
 from stream.health import Health
-from stream.kafka_log import LostTail
 from stream.pipeline import Pipeline, Record
+from stream.stands import LostTail
 
 from .fakes import FakeLog, Place
 
@@ -247,7 +247,7 @@ def test_two_heal_at_once() -> None:
 def test_a_log_that_ends_before_the_state_lost_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     state, kafka = Watched(), FakeLog(traffic())
     heal(state, kafka)
-    monkeypatch.setattr(kafka_log, "_LOST_SECONDS", 0.1)
+    monkeypatch.setattr(stands, "_LOST_SECONDS", 0.1)
     kafka.ends["transactions", 0] = 45
     with pytest.raises(LostTail, match=r"transactions\[0\] ends at 45, before the state's 50"):
         heal(state, kafka)

@@ -9,9 +9,11 @@ from confluent_kafka import KafkaError, KafkaException
 
 from features.errors import BadInput
 from stream.health import Health
-from stream.kafka_log import KafkaAway, KafkaLog, LostTail, Stand, Tails, commit_metadata
+from stream.kafka_client import KafkaAway
+from stream.kafka_log import KafkaLog
 from stream.outputs import Outputs
 from stream.settings import Settings
+from stream.stands import LostTail, Stand, Tails, commit_metadata
 from stream.topics import create_topics
 
 PLACE = ("transactions", 0)

@@ -12,8 +12,8 @@ import pytest
 from features.state import Behind, LogId, StateAway
 from stream.fence import Fence
 from stream.health import Health
-from stream.kafka_log import Stand
 from stream.pipeline import Assignment, Record
+from stream.stands import Stand
 from stream.turns import Turns
 from stream.worker import Skipped, Worker
 
