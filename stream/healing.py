@@ -19,7 +19,8 @@ from stream.health import Health
 from stream.kafka_log import KafkaLog
 from stream.merge import Merge, Range
 from stream.patience import Patience, in_thread
-from stream.pipeline import Pipeline, Record, decode
+from stream.pipeline import Pipeline, decode
+from stream.record import Record
 from stream.stands import Place, Stand, Tails
 
 log = logging.getLogger("vigia.healing")

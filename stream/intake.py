@@ -11,7 +11,7 @@ import faust
 from stream import metrics
 from stream.chunks import Chunk, ChunkedConsumer, chunk_size
 from stream.kafka_log import notable
-from stream.pipeline import Record
+from stream.record import Record
 from stream.settings import Settings
 from stream.stands import Place
 from stream.worker import INPUTS

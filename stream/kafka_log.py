@@ -22,7 +22,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from stream.kafka_client import KafkaAway, TopicsMissing, headers_of, making_client
-from stream.pipeline import Record
+from stream.record import Record
 from stream.settings import Settings
 from stream.stands import Place, Stand, Tails, committed_to
 

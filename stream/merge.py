@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from features.state import LogId
-from stream.pipeline import Record
+from stream.record import Record
 from stream.record_time import RecordTime, When
 
 

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream import metrics
+from stream.batch import Decided, Outcomes
 from stream.dead_letter import TRUNCATED, DeadLetter, Rejected
 from stream.health import Health
 from stream.kafka_client import KafkaAway, making_client
 from stream.messages import SCHEMA_VERSION, event_id_of
-from stream.pipeline import Decided, Outcomes, Record, dead_letter
+from stream.pipeline import dead_letter
+from stream.record import Record
 from stream.settings import Settings
 from stream.topics import TOPICS
 

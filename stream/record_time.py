@@ -7,7 +7,7 @@ of a payee that many partitions pay grow in about the same order when a log is r
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stream.pipeline import TRANSACTIONS, Record
+from stream.record import TRANSACTIONS, Record
 
 
 class When(NamedTuple):

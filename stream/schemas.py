@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from stream.dead_letter import CODES
-from stream.messages import (
-    SCHEMA_VERSION,
+from stream.contract import (
     AlertMessage,
     DecisionMessage,
     FeatureLogMessage,
@@ -22,6 +20,8 @@ from stream.messages import (
     ShadowScoreMessage,
     TransactionMessage,
 )
+from stream.dead_letter import CODES
+from stream.messages import SCHEMA_VERSION
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

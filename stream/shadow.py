@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from features.catalog import FEATURES_VERSION, NAMES
 from features.transaction import Transaction
 from stream import metrics
+from stream.contract import ScoredMessage
 from stream.judge import Judge
-from stream.messages import ScoredMessage
 
 FEATURE_LOG, DECISIONS = "feature-log", "decisions"
 TOLD_HEADERS = ("source_partition", "source_offset", "source_topic_id", "reapplied")

@@ -12,12 +12,12 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from stream import metrics
+from stream.batch import Answered, Decoded
 from stream.chunks import Chunk
 from stream.commits import SESSION_SECONDS, Commits
 from stream.health import Health
 from stream.intake import Intake
 from stream.leaving import or_leave
-from stream.pipeline import Answered, Decoded
 from stream.record_time import in_record_time
 from stream.stands import Place
 from stream.worker import Call, Worker, WrongCommits

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from features.errors import VigiaError
 from features.state import Answer, Behind, LogId, StateError
 from stream import metrics
+from stream.batch import Answered, Asked, Assignment, Decoded, Outcomes
 from stream.fence import Fence
 from stream.healing import Healer, topic_ids
 from stream.health import Health
@@ -27,17 +28,8 @@ from stream.kafka_client import KafkaAway, TopicsMissing
 from stream.kafka_log import KafkaLog
 from stream.outputs import Delivery, Outputs
 from stream.patience import Patience, in_thread
-from stream.pipeline import (
-    REPORTS,
-    TRANSACTIONS,
-    Answered,
-    Asked,
-    Assignment,
-    Decoded,
-    Outcomes,
-    Pipeline,
-    Record,
-)
+from stream.pipeline import Pipeline
+from stream.record import REPORTS, TRANSACTIONS, Record
 from stream.stands import Place, Stand
 
 log = logging.getLogger("vigia.worker")

@@ -24,8 +24,9 @@ from stream.bench.ground import Counter
 from stream.dead_letter import Rejected
 from stream.kafka_log import record
 from stream.parity import FeatureRecord, Source, feature_record
-from stream.pipeline import Record, decode
+from stream.pipeline import decode
 from stream.publish import publish
+from stream.record import Record
 from stream.record_time import in_record_time
 from stream.settings import Settings
 from stream.topics import create_topics

@@ -14,10 +14,11 @@ from confluent_kafka import Message
 from features.catalog import FEATURES_VERSION, NAMES
 from models.archive_files import DECISIONS, FEATURES, REPORTS
 from stream.archive.folder import Part
+from stream.contract import AppliedReportMessage, DecisionMessage, FeatureLogMessage
 from stream.dead_letter import Rejected
 from stream.kafka_client import headers_of
 from stream.kafka_log import record
-from stream.messages import AppliedReportMessage, DecisionMessage, FeatureLogMessage, decode_report
+from stream.messages import decode_report
 
 Row = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from features.state import LogId
 from stream.kafka_log import KafkaLog
 from stream.merge import Merge, Range
-from stream.pipeline import REPORTS, TRANSACTIONS, Record
+from stream.record import REPORTS, TRANSACTIONS, Record
 from stream.stands import Place, Stand
 
 Offsets = Mapping[Place, int]

@@ -10,7 +10,7 @@ from features.transaction import Transaction
 from stream.audit.inputs import Offsets
 from stream.audit.replay import Event, Read, Replay, read
 from stream.audit.sample import Entity, Sample, names
-from stream.pipeline import Record
+from stream.record import Record
 from stream.stands import Place
 
 _BATCH = 1000

@@ -7,7 +7,8 @@ from features.state import Entry, LogId, Span, State
 from features.transaction import FraudReport, Transaction
 from stream.audit.inputs import Offsets
 from stream.dead_letter import Rejected
-from stream.pipeline import Record, decode
+from stream.pipeline import decode
+from stream.record import Record
 from stream.stands import Place
 
 Event = Transaction | FraudReport

@@ -25,7 +25,7 @@ from stream.audit.inputs import Inputs, Offsets
 from stream.audit.recount import Recount
 from stream.audit.replay import Event, read
 from stream.audit.sample import ROLES, Entity, Name
-from stream.pipeline import Record
+from stream.record import Record
 from stream.stands import Place
 
 LATER = (0, 1, HOUR, DAY)

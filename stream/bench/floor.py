@@ -10,11 +10,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from features.redis_state import RedisState
 from features.state import LogId
 from models.scorer import Scorer
+from stream.batch import Assignment
 from stream.health import Health
 from stream.judge import Judge
 from stream.kafka_log import KafkaLog, record
 from stream.outputs import Outputs
-from stream.pipeline import Assignment, Pipeline
+from stream.pipeline import Pipeline
 from stream.policy import Policy
 from stream.record_time import in_record_time
 from stream.settings import Settings, load_settings

@@ -11,7 +11,7 @@ from features import redis_client
 from features.state import StateAway
 from stream.http.outcome import OUTCOMES
 from stream.kafka_client import KafkaAway, making_client
-from stream.pipeline import TRANSACTIONS
+from stream.record import TRANSACTIONS
 from stream.settings import Settings
 
 _NAMES = (TRANSACTIONS, *OUTCOMES)

@@ -12,7 +12,7 @@ from stream.http.outcome import OUTCOMES, Ours, Outcome, Place, Source
 from stream.http.tail import read_outcome
 from stream.kafka_log import KafkaLog
 from stream.messages import decode_transaction
-from stream.pipeline import TRANSACTIONS
+from stream.record import TRANSACTIONS
 from stream.settings import Settings
 from stream.stands import Place as Partition
 

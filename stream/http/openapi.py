@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from stream.contract import DecisionMessage, TransactionMessage
 from stream.http.problems import MEDIA_TYPE
-from stream.messages import DecisionMessage, TransactionMessage
 
 TITLE = "Vigia: decisions on Pix payments"
 DESCRIPTION = """Send a Pix payment order and get its decision: APPROVE, REVIEW (hold it) or DENY.

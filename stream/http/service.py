@@ -20,7 +20,7 @@ from stream.http.producer import OrderProducer
 from stream.http.tail import Tail
 from stream.kafka_client import KafkaAway, TopicsMissing
 from stream.patience import in_thread
-from stream.pipeline import TRANSACTIONS
+from stream.record import TRANSACTIONS
 from stream.settings import Settings
 
 log = logging.getLogger("vigia.door")

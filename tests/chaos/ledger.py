@@ -21,7 +21,8 @@ from features.transaction import Transaction
 from stream.dead_letter import DeadLetter, Rejected
 from stream.kafka_log import KafkaLog, record
 from stream.parity import feature_record
-from stream.pipeline import REPORTS, TRANSACTIONS, decode
+from stream.pipeline import decode
+from stream.record import REPORTS, TRANSACTIONS
 
 from ..world import World
 

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from deploy.local.process import wait_until
 from stream.kafka_client import making_client
-from stream.pipeline import REPORTS, TRANSACTIONS
+from stream.record import REPORTS, TRANSACTIONS
 
 from ..world import World, private_world
 from .fault import BEFORE, Fault

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.local.process import wait_until
+from stream.batch import Decided, Outcomes
 from stream.dead_letter import Rejected
 from stream.dead_letter_log import Choice, replayed
 from stream.dead_letter_log import letters as dead_letters
@@ -22,7 +23,8 @@ from stream.health import Health
 from stream.kafka_client import KafkaAway
 from stream.kafka_log import KafkaLog
 from stream.outputs import Outputs
-from stream.pipeline import Decided, Outcomes, Record, dead_letter
+from stream.pipeline import dead_letter
+from stream.record import Record
 from stream.settings import Settings
 from stream.topics import TOPICS, create_topics
 
@@ -62,7 +64,7 @@ def read(settings: Settings, topic: str, partition: int = 0) -> list[Message]:
         _, end = consumer.get_watermark_offsets(place, timeout=10)
         consumer.assign([place])
         found: list[Message] = []
-        while not found or (found[-1].offset() or 0) < end - 1:
+        while end and (not found or (found[-1].offset() or 0) < end - 1):
             found += consumer.consume(500, timeout=1)
         return found
     finally:

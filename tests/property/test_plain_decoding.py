@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from features.transaction import DIRECTIONS, INITIATIONS, KEY_TYPES, MAX_COUNT, PERSON_TYPES, Transaction
+from stream.contract import TransactionMessage
 from stream.dead_letter import Rejected
-from stream.messages import TransactionMessage, _transaction
+from stream.messages import _transaction
 from stream.plain import plain_transaction
 
 NAMES = st.text(min_size=1, max_size=12)

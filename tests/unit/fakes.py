@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from stream.kafka_client import KafkaAway
-from stream.pipeline import Record
+from stream.record import Record
 from stream.stands import Stand
 
 Place = tuple[str, int]

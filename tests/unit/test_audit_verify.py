@@ -26,7 +26,7 @@ from stream.audit.store import excuses
 from stream.audit.verify import Question, Verification, verify
 from stream.fields import rfc3339
 from stream.merge import Merge, Range
-from stream.pipeline import Record
+from stream.record import Record
 from stream.stands import Place, Stand
 
 NOW = 1_795_275_000_000

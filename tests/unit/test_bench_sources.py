@@ -10,7 +10,8 @@ from features.transaction import Transaction
 from stream.bench import sources
 from stream.bench.crowd import Crowd
 from stream.bench.sources import Part, Source, crowd_source, main_source
-from stream.pipeline import Record, decode
+from stream.pipeline import decode
+from stream.record import Record
 from stream.simulate import SimulationConfig, simulate
 from stream.simulate.files import write
 

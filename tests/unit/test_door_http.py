@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import jsonschema
 import pytest
 
+from stream.contract import DecisionMessage, TransactionMessage
 from stream.dead_letter import APPLIED, CODES, Rejected
 from stream.health import Health
 from stream.http.app import PATH, make_app
 from stream.http.problems import Problem, late, rejected
-from stream.messages import DecisionMessage, TransactionMessage
 
 JSON = {"content-type": "application/json"}
 DECISION = b'{"event_id":"e","decision":"APPROVE"}'

@@ -15,7 +15,8 @@ from stream.fence import Fence
 from stream.fields import rfc3339
 from stream.healing import Healer
 from stream.health import Health
-from stream.pipeline import Pipeline, Record
+from stream.pipeline import Pipeline
+from stream.record import Record
 from stream.stands import LostTail
 
 from .fakes import FakeLog, Place

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from features.state import LogId
 from stream.kafka_client import KafkaAway
 from stream.merge import Merge, Range
-from stream.pipeline import Record
+from stream.record import Record
 from stream.record_time import in_record_time
 
 from .fakes import FakeLog

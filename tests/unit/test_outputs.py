@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from stream.batch import Decided, Outcomes
 from stream.health import Health
 from stream.outputs import Outputs
-from stream.pipeline import Decided, Outcomes, Record
+from stream.record import Record
 from stream.settings import Settings
 
 RECORD = Record("transactions", 0, 7, 0, b"k", b"{}")

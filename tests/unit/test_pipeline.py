@@ -20,6 +20,7 @@ from features.state import LogId, LogState
 from models.costs import Thresholds
 from models.scorer import Scorer
 from stream import metrics
+from stream.batch import Assignment, Decided, Outcomes
 from stream.dead_letter import CODES
 from stream.fence import Fence
 from stream.fields import rfc3339
@@ -27,9 +28,10 @@ from stream.healing import Healer
 from stream.health import Health
 from stream.judge import Judge
 from stream.messages import decode_transaction
-from stream.pipeline import Assignment, Decided, Outcomes, Pipeline, Record
+from stream.pipeline import Pipeline
 from stream.policy import APPROVE, OUTCOMES, Control, Policy
 from stream.reasons import REASONS, REPLAYED
+from stream.record import Record
 
 from .fakes import FakeLog
 

@@ -12,13 +12,15 @@ from features.memory_state import MemoryState
 from features.state import LogId
 from models.scorer import Scorer
 from stream import schemas
+from stream.batch import Assignment
 from stream.cli import make_app
 from stream.dead_letter import CODES, DeadLetter, Rejected
 from stream.judge import Judge
 from stream.messages import SCHEMA_VERSION, decode_report, decode_transaction
 from stream.outputs import dead_headers
-from stream.pipeline import Assignment, Pipeline, Record
+from stream.pipeline import Pipeline
 from stream.policy import Policy
+from stream.record import Record
 from stream.topics import TOPICS
 
 AT = 1_795_275_000_123

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from features.state import Behind, LogId, StateAway
+from stream.batch import Assignment
 from stream.fence import Fence
 from stream.health import Health
-from stream.pipeline import Assignment, Record
+from stream.record import Record
 from stream.stands import Stand
 from stream.turns import Turns
 from stream.worker import Skipped, Worker
