@@ -50,7 +50,9 @@ def make_app(settings: Settings) -> faust.App:
         consumer_group_instance_id=settings.instance_id,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=SESSION_SECONDS,
-        broker_heartbeat_interval=2,
+        # By their next one the others learn that a worker's session ended: of the 10 s that its partitions
+        # may stand still, the session has 6.
+        broker_heartbeat_interval=1,
         broker_commit_interval=settings.commit_seconds,
         broker_commit_livelock_soft_timeout=3600,
         # Healing a day of log stops the fetching for long; a worker that hangs is known by its session.
