@@ -90,10 +90,8 @@ def start_kafka(
 
 def answers(address: str) -> bool:
     """True if the broker at ``address`` answers a metadata request and counts itself in."""
-    if is_free(int(address.rpartition(":")[2])):  # cheaper than a client that finds nobody there
-        return False
     try:
-        return bool(_client(address).list_topics(timeout=_ANSWER_SECONDS).brokers)
+        return not _nobody_at(address) and bool(_client(address).list_topics(timeout=_ANSWER_SECONDS).brokers)
     except KafkaException:
         return False
 
@@ -101,17 +99,21 @@ def answers(address: str) -> bool:
 def _leads(address: str) -> bool:
     """Whether it answers for each partition that it holds: after a start it counts itself in a moment before
     it knows that it leads them."""
-    if not answers(address):
+    if _nobody_at(address):
         return False
-    client = _client(address)
+    client, latest = _client(address), OffsetSpec.latest()  # type: ignore[no-untyped-call]
     try:
-        topics = client.list_topics(timeout=_ANSWER_SECONDS).topics
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(name, p): latest for name, topic in topics.items() for p in topic.partitions}
+        told = client.list_topics(timeout=_ANSWER_SECONDS)
+        asked = {TopicPartition(name, p): latest for name, t in told.topics.items() for p in t.partitions}
         ends = client.list_offsets(asked, request_timeout=_ANSWER_SECONDS) if asked else {}
     except KafkaException:
         return False
-    return all(end.exception() is None for end in ends.values())
+    return bool(told.brokers) and all(end.exception() is None for end in ends.values())
+
+
+def _nobody_at(address: str) -> bool:
+    """Cheaper than a client that finds nobody there."""
+    return is_free(int(address.rpartition(":")[2]))
 
 
 def _client(address: str) -> AdminClient:
