@@ -34,6 +34,30 @@ from stream.topics import create_topics
 PARTITIONS = 4
 
 
+def read_topic(settings: Settings, topic: str, partitions: Iterable[int]) -> list[Message]:
+    """All that these partitions hold now, in their order.
+
+    The ends are asked for first: behind a fetch that waits for news they come half a second later.
+    """
+    consumer = Consumer({**settings.kafka_client_config(), "group.id": "test-reader"})
+    places = [TopicPartition(settings.topic(topic), partition, 0) for partition in partitions]
+    messages = []
+    try:
+        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in places}
+        left = {partition for partition, end in ends.items() if end}
+        consumer.assign(places)
+        while left:
+            for message in consumer.consume(500, timeout=0.1):
+                assert message.error() is None, message.error()
+                messages.append(message)
+                partition, offset = message.partition() or 0, message.offset() or 0
+                if offset + 1 >= ends[partition]:
+                    left.discard(partition)
+    finally:
+        consumer.close()
+    return sorted(messages, key=lambda message: message.partition() or 0)
+
+
 @dataclass
 class World:
     """A Kafka and a Redis of one test's own, and the workers that it starts."""
@@ -72,26 +96,8 @@ class World:
         return report.sent
 
     def read(self, topic: str) -> list[Message]:
-        """All that the topic holds now, in the order of its partitions.
-
-        The ends are asked for first: behind a fetch that waits for news they come half a second later.
-        """
-        consumer = Consumer({**self.settings.kafka_client_config(), "group.id": "test-reader"})
-        places = [TopicPartition(self.prefix + topic, partition, 0) for partition in range(self.partitions)]
-        messages = []
-        try:
-            left = {p.partition: consumer.get_watermark_offsets(p, timeout=10)[1] for p in places}
-            consumer.assign(places)
-            while any(left.values()):
-                for message in consumer.consume(500, timeout=0.1):
-                    assert message.error() is None, message.error()
-                    messages.append(message)
-                    partition, offset = message.partition() or 0, message.offset() or 0
-                    if offset + 1 >= left[partition]:
-                        left[partition] = 0
-        finally:
-            consumer.close()
-        return sorted(messages, key=lambda message: message.partition() or 0)
+        """All that the topic holds now, in the order of its partitions."""
+        return read_topic(self.settings, topic, range(self.partitions))
 
     def events(self) -> list[tuple[Record, Transaction | FraudReport]]:
         """The good records of both inputs in record time."""

@@ -4,7 +4,6 @@ import asyncio
 import time
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -27,6 +26,8 @@ from stream.pipeline import dead_letter
 from stream.record import Record
 from stream.settings import Settings
 from stream.topics import TOPICS, create_topics
+
+from ..world import read_topic
 
 pytestmark = pytest.mark.kafka
 
@@ -57,27 +58,13 @@ def decided(offset: int, size: int, waited: int = 0, partition: int = 0) -> Deci
     return Decided(record, "APPROVE", b"d%d" % offset * size, None, b"f%d" % offset)
 
 
-def read(settings: Settings, topic: str, partition: int = 0) -> list[Message]:
-    consumer = Consumer({**settings.kafka_client_config(), "group.id": "reader"})
-    place = TopicPartition(settings.topic(topic), partition, 0)
-    try:
-        _, end = consumer.get_watermark_offsets(place, timeout=10)
-        consumer.assign([place])
-        found: list[Message] = []
-        while end and (not found or (found[-1].offset() or 0) < end - 1):
-            found += consumer.consume(500, timeout=1)
-        return found
-    finally:
-        consumer.close()
-
-
 def test_one_decision_that_is_too_large_is_a_dead_letter_and_the_rest_arrive(settings: Settings) -> None:
     outcomes = Outcomes(decided=[decided(i, LIMIT if i == LARGE else 100) for i in range(50)])
     asyncio.run(Outputs(settings, "w", Health()).deliver(outcomes))
-    told = {message.value() for message in read(settings, "decisions")}
+    told = {message.value() for message in read_topic(settings, "decisions", [0])}
     assert told == {d.decision for d in outcomes.decided if d.record.offset != LARGE}
-    assert len(read(settings, "feature-log")) == 50
-    (letter,) = read(settings, "dead-letters")
+    assert len(read_topic(settings, "feature-log", [0])) == 50
+    (letter,) = read_topic(settings, "dead-letters", [0])
     headers = dict(letter.headers() or [])
     assert letter.value() == b"order %d" % LARGE
     assert headers["error_code"] == b"OUTPUT_TOO_LARGE"
@@ -112,10 +99,12 @@ def test_a_record_that_its_dead_letter_has_no_room_for(
 
 
 def test_a_decision_that_waited_longer_than_the_deadline_says_so(settings: Settings) -> None:
-    before = len(read(settings, "decisions"))
+    before = len(read_topic(settings, "decisions", [0]))
     outcomes = Outcomes(decided=[decided(100, 1, waited=29_000), decided(101, 1, waited=31_000)])
     asyncio.run(Outputs(settings, "w", Health()).deliver(outcomes))
-    soon, late = (dict(message.headers() or []) for message in read(settings, "decisions")[before:])
+    soon, late = (
+        dict(message.headers() or []) for message in read_topic(settings, "decisions", [0])[before:]
+    )
     assert "late" not in soon
     assert 31_000 <= int(late["late"] or 0) < 60_000
 
@@ -134,7 +123,9 @@ def test_a_partition_that_was_added_is_known_before_anything_is_sent_to_it(kafka
     assert wait_until(lambda: _knows(outputs, 2), 20)
     outcomes = Outcomes(decided=[decided(0, 1, partition=1)])
     asyncio.run(outputs.deliver(outcomes))
-    assert [message.value() for message in read(settings, "decisions", 1)] == [outcomes.decided[0].decision]
+    assert [message.value() for message in read_topic(settings, "decisions", [1])] == [
+        outcomes.decided[0].decision
+    ]
 
 
 def _knows(outputs: Outputs, partitions: int) -> bool:
