@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException, Message
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from features.errors import BadInput, VigiaError
+from stream.settings import Settings
 
 END = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 """For `AdminClient.list_offsets`: where a partition ends."""
@@ -19,6 +20,14 @@ class KafkaAway(VigiaError):
 
 class TopicsMissing(VigiaError):
     """The topics are not there, or not as the worker needs them."""
+
+
+def away(settings: Settings, error: KafkaException) -> KafkaAway:
+    """What a call that failed so is told as."""
+    return KafkaAway(
+        f"Kafka at {settings.kafka_bootstrap} does not answer ({error.args[0].str()}): "
+        "run `vigia up`, or set VIGIA_KAFKA_BOOTSTRAP"
+    )
 
 
 @contextmanager

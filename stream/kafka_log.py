@@ -21,7 +21,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from stream.kafka_client import KafkaAway, TopicsMissing, headers_of, making_client
+from stream.kafka_client import KafkaAway, TopicsMissing, away, headers_of, making_client
 from stream.record import Record
 from stream.settings import Settings
 from stream.stands import Place, Stand, Tails, committed_to
@@ -45,14 +45,14 @@ class KafkaLog:
     def __init__(self, settings: Settings, wait_ms: int = 50) -> None:
         """`wait_ms`: a read that follows one of the log's very end waits so long at most."""
         self._settings = settings
-        self._config = settings.kafka_client_config()
+        client = settings.kafka_client_config()
         with making_client():
-            self._admin = AdminClient(self._config)
+            self._admin = AdminClient(client)
         self._tails = Tails()
         self._reading = Lock()
         """One reads with the consumer at a time: a heal that was given up may still have a read under way."""
         config = {
-            **self._config,
+            **client,
             "group.id": settings.group_id,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
@@ -73,7 +73,7 @@ class KafkaLog:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 missing = ", ".join(sorted(set(full) - self._existing()))
                 raise TopicsMissing(f"there is no topic {missing}: run `vigia topics`") from None
-            raise self._away(error) from None
+            raise away(self._settings, error) from None
         counts = {name: len(topic.partitions) for name, topic in described.items()}
         if len(set(counts.values())) != 1:
             raise TopicsMissing(f"all topics need the same number of partitions, they have {counts}")
@@ -83,7 +83,7 @@ class KafkaLog:
         try:
             return set(self._admin.list_topics(timeout=_TIMEOUT).topics)
         except KafkaException as error:
-            raise self._away(error) from None
+            raise away(self._settings, error) from None
 
     def topic_ids(self, names: Sequence[str]) -> dict[str, str | None]:
         """Topic ids by short name as the brokers know them now; None for one that is not there.
@@ -95,7 +95,7 @@ class KafkaLog:
             futures = self._admin.describe_topics(TopicCollection(list(full)), request_timeout=_LOOK_TIMEOUT)
             return {full[name]: _topic_id(future) for name, future in futures.items()}
         except KafkaException as error:
-            raise self._away(error) from None
+            raise away(self._settings, error) from None
 
     def stands(self, ids: Mapping[Place, str | None]) -> dict[Place, Stand]:
         """Where the group stands in each place; `ids`: the topic's id, None not to ask. Raises KafkaAway."""
@@ -108,7 +108,7 @@ class KafkaLog:
                     for (place, topic_id), answer in zip(ids.items(), answers, strict=True)
                 }
         except KafkaException as error:
-            raise self._away(error) from None
+            raise away(self._settings, error) from None
 
     def _stand(self, committed: TopicPartition, topic_id: str | None) -> Stand:
         """A commit says in its metadata to which topic it was made: offsets go by names, but a topic that is
@@ -139,7 +139,7 @@ class KafkaLog:
         try:
             start, end = self._watermarks(self._settings.topic("decisions"), partition)
         except KafkaException as error:
-            raise self._away(error) from None
+            raise away(self._settings, error) from None
         found: dict[int, bytes] = {}
         foreign = 0
         while end > start:
@@ -182,7 +182,7 @@ class KafkaLog:
             asked = [TopicPartition(name, p, since) for p in extents]
             starts = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT)
         except KafkaException as error:
-            raise self._away(error) from None
+            raise away(self._settings, error) from None
         ends = {partition: end for partition, (_, end) in extents.items()}
         # An offset below 0 says that nothing is as late as that.
         return {
@@ -200,12 +200,6 @@ class KafkaLog:
                 self._consumer.list_topics(name, timeout=_TIMEOUT)
             raise
         return low, high
-
-    def _away(self, error: KafkaException) -> KafkaAway:
-        return KafkaAway(
-            f"Kafka at {self._config['bootstrap.servers']} does not answer ({error.args[0].str()}): "
-            "run `vigia up`, or set VIGIA_KAFKA_BOOTSTRAP"
-        )
 
     def messages(self, topic: str, partition: int, start: int, stop: int) -> Generator[Message, None, None]:
         """The messages of [start, stop) of a partition. Raises KafkaAway."""

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from features.errors import VigiaError
-from stream.kafka_client import END, making_client
+from stream.kafka_client import END, away, making_client
 from stream.settings import Settings
 
 _MIB = 1024 * 1024
@@ -93,8 +93,5 @@ def _partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:
     try:
         topics = admin.list_topics(timeout=_TIMEOUT).topics
     except KafkaException as error:
-        raise VigiaError(
-            f"Kafka at {settings.kafka_bootstrap} does not answer ({error.args[0].str()}): "
-            "run `vigia up`, or set VIGIA_KAFKA_BOOTSTRAP"
-        ) from None
+        raise away(settings, error) from None
     return {name: len(topic.partitions) for name, topic in topics.items()}
